@@ -141,6 +141,17 @@ class Run:
             columns = predict.predict_values(self._reader, run, inputs, batch_size)
         return pd.DataFrame(columns)
 
+    def report(self, other: str | Path | Run | None = None) -> Path:
+        """Write the page about the run, or about another one and this side by side; its path.
+
+        Raises:
+            ArtifactError: a run cannot be read.
+        """
+        from fmkit.commands import report
+
+        with _session():
+            return report.write(self.folder, None if other is None else Path(other))
+
     @cached_property
     def _loaded(self) -> Any:
         launch.require_plugins(self._reader, ("model", "task"), launch.allowed_names(self._plugins))

@@ -60,6 +60,14 @@ def report(arguments: Sequence[str]) -> None:
     _show(_comparison(first, others[0], output) if others else _run(first, output))
 
 
+def write(folder: Path, other: Path | None = None) -> Path:
+    """Write the page about a run, or about another one and this side by side; its path."""
+    made = _run(folder, None) if other is None else _comparison(other, folder, None)
+    for problem in made.problems:
+        console.warning(f"report: {problem}")
+    return Path(made.path)
+
+
 def _run(folder: Path, output: Path | None) -> Any:
     from fmkit.report import run_page
 

@@ -76,7 +76,7 @@ def runs(arguments: Sequence[str]) -> None:
             run = details(folders[0])
             json_output.show("run", run, lambda: _print(run_tables.details(run)))
         else:
-            from fmkit.commands import paired_runs  # which loads the schema of all keys
+            from fmkit.evaluation import paired_runs  # which loads the schema of all keys
 
             first, second = folders
             pair = paired_runs.paired(first, second, options.get("split", ""))

@@ -5,20 +5,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from markupsafe import Markup
 
 from fmkit.core.errors import ArtifactError, plural
+from fmkit.evaluation import paired_runs
 from fmkit.report import background, charts, curves, gallery, html, page, results, training
 from fmkit.report.charts import Chart
 from fmkit.report.html import Cell
-from fmkit.report.record import RunRecord, finite
+from fmkit.report.record import RunRecord, finite, mapping
 from fmkit.report.run_page import Report
 from fmkit.report.samples import MOST, Sample
 from fmkit.store import run_content, run_dir, run_index
 
 _MOST_ROWS = 100  # of disagreements
 _MOST_CURVES = 4
+_RIGHT = ("both_right", "only_first_right", "only_second_right", "both_wrong")
 Content = Mapping[str, Mapping[str, str]]
 
 
@@ -49,7 +50,7 @@ def write(
             raise ArtifactError(f"run {run.folder}: {run.summary.reason}.")
     names = _names(*runs)
     report = Report(output or default_path(first, second))
-    pair = disagreements(*runs)
+    pair = paired_runs.paired(first, second, "")
     with charts.style():
         drawn = _curves(runs, names)
         sections = [
@@ -159,103 +160,66 @@ def _classes(runs: Sequence[RunRecord], names: Sequence[str]) -> Markup | None:
     return None
 
 
-def disagreements(first: RunRecord, second: RunRecord) -> dict[str, Any] | None:
-    """How often each run is right where both have the same example; None where that is not known.
-
-    `p_value` is that of McNemar's exact test, the two-sided binomial test of the examples that only
-    one of both gets right (McNemar 1947, Psychometrika 12, 153).
-    """
-    split = first.split
-    if not split or split not in second.evaluations:
-        return None
-    tables = first.predictions(split), second.predictions(split)
-    if any(
-        table is None or not {"id", "label", "prediction"} <= {*table.columns} for table in tables
-    ):
-        return None
-    if any("word" in table.columns for table in tables):
-        return None
-    left, right = (
-        table[[c for c in ("id", "label", "prediction", "confidence") if c in table]]
-        for table in tables
-    )
-    joined = left.merge(right, on="id", suffixes=("_first", "_second"), validate="one_to_one")
-    joined = joined[joined["label_first"] == joined["label_second"]]
-    if not len(joined) or joined["label_first"].dtype.kind == "f":
-        return None
-    from scipy.stats import binomtest
-
-    is_right = [(joined[f"prediction_{s}"] == joined["label_first"]).to_numpy(bool)
-                for s in ("first", "second")]  # fmt: skip
-    counts = {
-        "both_right": int(np.sum(is_right[0] & is_right[1])),
-        "only_first_right": int(np.sum(is_right[0] & ~is_right[1])),
-        "only_second_right": int(np.sum(~is_right[0] & is_right[1])),
-        "both_wrong": int(np.sum(~is_right[0] & ~is_right[1])),
-    }
-    single = counts["only_first_right"] + counts["only_second_right"]
-    p_value = binomtest(counts["only_first_right"], single).pvalue if single else 1.0
-    differs = (joined["prediction_first"] != joined["prediction_second"]).to_numpy(bool)
-    worse = (is_right[0].astype(int) - is_right[1])[differs]
-    rows = joined[differs].iloc[np.argsort(-worse, kind="stable")]
-    return {"split": split, "n": len(joined), **counts, "p_value": float(p_value), "rows": rows}
-
-
 def ids_of_disagreements(first: Path, second: Path) -> list[str]:
     """The examples that the page about two runs shows."""
-    pair = disagreements(RunRecord(first), RunRecord(second))
-    return [] if pair is None else [str(name) for name in pair["rows"]["id"].head(MOST)]
+    pair = paired_runs.paired(first, second, "")
+    return [row["id"] for row in pair["disagreements"][:MOST]] if pair else []
+
+
+def _pair(pair: Mapping[str, Any], names: Sequence[str]) -> Markup | None:
+    """Differences on the examples that both runs have, and who is right."""
+    rows = [
+        [row["key"].replace("_", " "), *(html.number(row[side]) for side in ("first", "second")),
+         _change(row["key"], row["first"], row["second"], html.number(row["difference"])),
+         " to ".join(map(html.number, row["interval"])) if row["interval"] else html.NOTHING]
+        for row in pair["metrics"]
+    ]  # fmt: skip
+    caption = f"{pair['split']}: {plural(pair['n'], 'example')} that both have"
+    columns = ["", *map(html.name, names), "second - first", "95% interval, paired"]
+    test = pair["mcnemar"] or {}
+    counts = [(key.replace("_", " "), html.number(test[key])) for key in _RIGHT if key in test]
+    if test:
+        counts.append(("McNemar's exact test", f"p = {test['p_value']:.3g}"))
+    return html.join([html.table(columns, rows, caption), html.pairs(counts)])
 
 
 def _disagreements(
-    pair: dict[str, Any] | None,
+    pair: Mapping[str, Any] | None,
     runs: Sequence[RunRecord],
     names: Sequence[str],
     content: Content | None,
 ) -> Markup | None:
     if pair is None:
         return None
-    counts = html.pairs([
-        ("examples that both have", html.number(pair["n"])),
-        ("both right", html.number(pair["both_right"])),
-        ("only the first right", html.number(pair["only_first_right"])),
-        ("only the second right", html.number(pair["only_second_right"])),
-        ("both wrong", html.number(pair["both_wrong"])),
-        ("McNemar's exact test", f"p = {pair['p_value']:.3g}"),
-    ])  # fmt: skip
-    rows = pair["rows"]
-    if not len(rows):
-        return html.join([counts, html.note("They agree on every example.")])
+    rows, head = pair["disagreements"], _pair(pair, names)
+    if not rows:
+        return html.join([head, html.note("They agree on every example.")])
     kept: dict[str, Any] = {}
     for run in runs:
-        examples = run.json(run_dir.SAMPLES).get("examples")
-        kept |= examples if isinstance(examples, dict) else {}
+        kept |= mapping(run.json(run_dir.SAMPLES).get("examples"))
     kept |= content or {}
     samples = [
-        (Sample(str(row["id"]), str(row["label_first"]), str(row["prediction_second"]),
-                f"first: {row['prediction_first']}"), kept[str(row["id"])])
-        for _, row in rows.head(MOST).iterrows()
-        if kept.get(str(row["id"]))
-    ]  # fmt: skip
-    cells = [
-        [
-            html.name(row["id"]),
-            html.name(row["label_first"]),
-            *(_answer(row, side) for side in ("first", "second")),
-        ]
-        for _, row in rows.head(_MOST_ROWS).iterrows()
+        (_sample(row), kept[row["id"]]) for row in rows[:MOST] if mapping(kept.get(row["id"]))
     ]
+    cells = [
+        [html.name(row["id"]), html.name(row["label"]),
+         *(_answer(row, side) for side in ("first", "second"))]
+        for row in rows[:_MOST_ROWS]
+    ]  # fmt: skip
     more = f", {_MOST_ROWS} of {len(rows):,}" if len(rows) > _MOST_ROWS else ""
-    caption = f"{plural(len(rows), 'disagreement')}{more}; those that the second gets wrong first"
+    caption = f"{plural(len(rows), 'disagreement')}{more}; first what the second got worse at"
     table = html.table(["example", "true", *map(html.name, names)], cells, caption, texts=range(4))
-    return html.join([counts, gallery.gallery(samples) if samples else None, table])
+    return html.join([head, gallery.gallery(samples) if samples else None, table])
 
 
-def _answer(row: Any, side: str) -> Markup:
-    is_right = row[f"prediction_{side}"] == row["label_first"]
-    sure = f" {100 * row[f'confidence_{side}']:.1f}%" if f"confidence_{side}" in row else ""
-    return html.element("span", html.name(row[f"prediction_{side}"]), sure,
-                        class_="good" if is_right else "bad")  # fmt: skip
+def _sample(row: Mapping[str, Any]) -> Sample:
+    first, second = (str(row[side]) for side in ("first", "second"))
+    return Sample(row["id"], str(row["label"]), second, f"first run: {first}")
+
+
+def _answer(row: Mapping[str, Any], side: str) -> Markup:
+    kind = "good" if str(row[side]) == str(row["label"]) else "bad"
+    return html.element("span", html.name(row[side]), class_=kind)
 
 
 def _curves(runs: Sequence[RunRecord], names: Sequence[str]) -> list[Chart]:

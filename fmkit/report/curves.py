@@ -108,7 +108,8 @@ def line_chart(
                 )  # fmt: skip
     _mark_phases(axes, x, spans)
     all_values = [value for values in series.values() for value in values if value is not None]
-    if min(all_values) > 0 and max(all_values) / min(all_values) >= _SPREAD:
+    is_wide = min(all_values) > 0 and max(all_values) / min(all_values) >= _SPREAD
+    if is_wide and name != "curve_learning_rate":  # which may end next to 0
         axes.set_yscale("log")
     charts.plain_ticks(axes.yaxis)
     charts.plain_ticks(axes.xaxis)

@@ -10,6 +10,7 @@ from html_content import tables, text_of
 from kept_runs import kept_run
 from scipy.stats import binomtest
 
+import fmkit
 from fmkit.cli import main
 from fmkit.report import comparison_page, evaluation_files, results, run_page, samples
 from fmkit.report.record import RunRecord
@@ -32,6 +33,9 @@ def two_runs(tmp_path_factory):
     )
     table = pd.read_parquet(second / "eval" / "test.parquet")
     table.loc[:2, "prediction"] = ["red", "green", "blue"]
+    for row, name in enumerate(table.loc[:2, "prediction"]):
+        table.loc[row, [f"probability_{colour}" for colour in ("blue", "green", "red")]] = 0.1
+        table.loc[row, f"probability_{name}"] = 0.8
     table.to_parquet(second / "eval" / "test.parquet")
     return root, first, second
 
@@ -57,17 +61,24 @@ def test_two_runs_side_by_side(two_runs, monkeypatch, capsys):
     assert page.count("<script") == 1
 
 
-def test_who_is_right(two_runs):
+def test_from_python(two_runs):
     _, first, second = two_runs
+    assert fmkit.load(second).report(fmkit.load(first)).parent == second
+    assert fmkit.load(first).report() == first / "report.html"
+
+
+def test_who_is_right(two_runs):
+    root, first, second = two_runs
     left, right = (pd.read_parquet(run / "eval" / "test.parquet") for run in (first, second))
     only_first = only_second = 0
     for one, other in zip(left.itertuples(), right.itertuples(), strict=True):
         only_first += one.prediction == one.label != other.prediction
         only_second += other.prediction == other.label != one.prediction
-    pair = comparison_page.disagreements(RunRecord(first), RunRecord(second))
-    assert (pair["only_first_right"], pair["only_second_right"]) == (only_first, only_second)
-    expected = binomtest(only_first, only_first + only_second).pvalue
-    assert pair["p_value"] == pytest.approx(expected)
+    page = comparison_page.write(first, second, root / "page.html").path.read_text()
+    told = " ".join(text_of(page).split())
+    assert f"only first right {only_first} only second right {only_second}" in told
+    p_value = binomtest(only_first, only_first + only_second).pvalue
+    assert f"McNemar's exact test p = {p_value:.3g}" in told
 
 
 def test_a_sweep(two_runs, tmp_path, monkeypatch, capsys):

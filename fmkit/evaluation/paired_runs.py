@@ -1,4 +1,4 @@
-"""The part of `fmkit runs compare` that compares two runs example by example."""
+"""Two runs example by example: for `fmkit runs compare` and the report of two runs."""
 
 from pathlib import Path
 from typing import Any
