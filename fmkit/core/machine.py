@@ -173,6 +173,18 @@ def available_cores(proc: Path = PROC, cgroups: Path = CGROUPS) -> int:
     return cores
 
 
+def contention() -> float:
+    """How many times as long work takes beside that of other processes as alone, about; 1 to 5.
+
+    By the load of the last minute on all processors of the machine.
+    """
+    try:
+        load = os.getloadavg()[0]
+    except OSError:
+        return 1.0
+    return min(max(load / (os.cpu_count() or 1), 1.0), 5.0)
+
+
 def _cores_by_affinity() -> int:
     try:
         return len(os.sched_getaffinity(0))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fmkit.config import units
+from fmkit.core import machine
 from fmkit.core.errors import ConfigError
 
 RECORD = "time_limit"
@@ -37,6 +38,7 @@ class TimeLimit:
         deadline: by `clock`, when the run is to have ended.
         replans: what an earlier limit planned for later steps is planned anew.
         clock: seconds, monotonic.
+        contention: by which seconds that are estimates for a quiet machine are multiplied.
         seconds: from `text`.
     """
 
@@ -44,6 +46,7 @@ class TimeLimit:
     deadline: float
     replans: bool = False
     clock: Callable[[], float] = time.monotonic
+    contention: Callable[[], float] = machine.contention
     seconds: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -74,7 +77,7 @@ class TimeLimit:
     @property
     def left(self) -> float:
         """Seconds until the run is to have ended, less the margin."""
-        margin = _BEFORE_SECONDS + _BEFORE_SHARE * self.seconds
+        margin = _BEFORE_SECONDS * self.contention() + _BEFORE_SHARE * self.seconds
         return self.deadline - margin - self.clock()
 
     @property

@@ -121,7 +121,9 @@ class TimePlan:
         """Estimate for what comes after the last phase, which is like one of that cost."""
         splits = ("test",) if refits else ("val", "test")
         report = 0.0 if self.assembly.config.runtime.report == "false" else REPORT_TAKES
-        return time_limit.SAVING_SECONDS + report + self._evaluation(splits, cost)
+        contention = 1.0 if self.limit is None else self.limit.contention()
+        saving = (time_limit.SAVING_SECONDS + report) * contention
+        return saving + self._evaluation(splits, cost)
 
     def refit_seconds(self, cost: PhaseCost, current: Phase | None = None) -> float:
         """Estimate for a refit of the phases that are done, with the evaluation before it.

@@ -1,5 +1,6 @@
 """When a run is to have ended, over several processes."""
 
+from fmkit.core import machine
 from fmkit.train.deadline import TimeLimit
 
 
@@ -13,7 +14,7 @@ class Clock:
 def limit(text, used=0.0, **settings):
     clock = Clock()
     clock.now += used
-    made = TimeLimit(text, 0.0, clock=clock, **settings)
+    made = TimeLimit(text, 0.0, clock=clock, contention=lambda: 1.0, **settings)
     made.deadline = 1000.0 + made.seconds
     return made
 
@@ -23,6 +24,17 @@ def test_a_margin_before_and_one_after():
     assert 570 < start.left < 595
     assert 600 < start.hard_seconds < 630  # within 5%, the end of the process included
     assert limit("10 min", used=590.0).left < 0 < limit("10 min", used=590.0).hard_seconds
+
+
+def test_on_a_busy_machine_the_margin_is_larger(monkeypatch):
+    quiet = limit("10 min").left
+    for load, cores, times in ((1.0, 2, 1.0), (6.0, 2, 3.0), (999.0, 2, 5.0), (6.0, None, 5.0)):
+        monkeypatch.setattr(machine.os, "getloadavg", lambda load=load: (load, 0.0, 0.0))
+        monkeypatch.setattr(machine.os, "cpu_count", lambda cores=cores: cores)
+        assert machine.contention() == times
+    busy = limit("10 min")
+    busy.contention = machine.contention
+    assert quiet - busy.left == 4.0
 
 
 def test_what_is_left_counts_the_time_of_all_processes():

@@ -24,6 +24,12 @@ from fmkit.train.time_plan import TimePlan
 
 EPOCH, EPOCHS, RATE = 3, 40, 0.003
 FULL = {"full": PhaseConfig(epochs=str(EPOCHS), batchnorm="train", learning_rate=RATE)}
+
+
+def quiet():
+    return 1.0
+
+
 TWO = {"top": PhaseConfig(train="top:1", epochs="1", batchnorm="train"), **FULL}
 
 
@@ -84,7 +90,7 @@ def limited(parent, clock, seconds, stage=None, **changes):
         runtime_report="false", **changes,
     )  # fmt: skip
     assembly, run = assembled(config), folder(parent)
-    limit = TimeLimit(f"{seconds} s", clock() + seconds, clock=clock)
+    limit = TimeLimit(f"{seconds} s", clock() + seconds, clock=clock, contention=quiet)
     run.update(time_limit=limit.to_record(0.0))
     return Trained(assembly, run, loop.train(assembly, run, limit=limit))
 
@@ -174,7 +180,7 @@ def test_a_resumed_run_follows_the_record_bit_for_bit(step, shortened, clock, tm
 
 @pytest.mark.slow
 def test_a_new_limit_plans_anew(shortened, clock, tmp_path):
-    limit = TimeLimit("1 h", clock() + 3600, True, clock)
+    limit = TimeLimit("1 h", clock() + 3600, True, clock, quiet)
     longer = resumed(shortened[0], 6, tmp_path, limit)
     assert longer.phases[0].epochs == EPOCHS
     assert longer.rows[-1]["learning_rate"] == pytest.approx(0.0, abs=1e-9)
@@ -215,7 +221,7 @@ def test_a_kill_in_the_middle_of_planning(is_recorded, tmp_path, clock, monkeypa
     before = json.loads((run.folder / "status.json").read_text())["time_limit"].get("changes", [])
     assert len(before) == is_recorded
     config = settings(FULL, runtime_keep=99, runtime_save_every="1 steps", runtime_time_limit="1 h")
-    done = reopened(run, TimeLimit("50 s", 1050.0, clock=clock), config=config)
+    done = reopened(run, TimeLimit("50 s", 1050.0, clock=clock, contention=quiet), config=config)
     assert 35 < clock() - 1000.0 <= 50
     assert changes(done)[: len(before)] == before
     assert changes(done)

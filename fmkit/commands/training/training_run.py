@@ -486,7 +486,7 @@ def _write_report(
     wanted, seconds = config.runtime.report, float(run.status["seconds"])
     if wanted == "false" or (wanted == "auto" and seconds < REPORTED_SECONDS):
         return None
-    if wanted == "auto" and limit is not None and limit.left < REPORT_TAKES:
+    if wanted == "auto" and limit is not None and limit.left < REPORT_TAKES * limit.contention():
         folder = shlex.quote(files.display_path(run.folder))
         _log(config, run, f"the time limit leaves no time for a report: fmkit report {folder}")
         return None
