@@ -122,6 +122,15 @@ def epochs_problem(key: str, value: Any) -> str:
     return received(key, str(value), "a length above 0", f"To leave the phase out: ~{phase}")
 
 
+def smoothing_problem(key: str, value: Any) -> str:
+    """What is wrong with the label smoothing of a phase; empty when nothing is."""
+    try:
+        is_allowed = value in (None, "auto") or 0 <= float(value) < 1
+    except ValueError:
+        is_allowed = False
+    return "" if is_allowed else received(key, value, "`auto`, or a number from 0 to below 1")
+
+
 _TIMES = {
     **dict.fromkeys(("second", "sec", "s"), 1.0),
     **dict.fromkeys(("minute", "min", "m"), 60.0),

@@ -111,6 +111,12 @@ class Task:
         """Join the head to a backbone; returns the model's symbolic output."""
         raise NotImplementedError
 
+    def smooth_labels(self, amount: float | None) -> None:
+        """Smooth labels by so much from the next `compile` on; None: by the config's amount.
+
+        By default nothing, for a task without labels.
+        """
+
     def loss(self, targets: Any, outputs: Any, weights: Any, training: bool) -> Any:
         """The loss of a batch, a scalar; `weights` are per example, (B,), or None.
 

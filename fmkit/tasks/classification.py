@@ -41,9 +41,8 @@ class Classification(Task):
         self.class_weights = (
             balanced_weights(spec) if config.class_weights.lower() == "balanced" else None
         )
-        self._training_loss = keras.losses.CategoricalCrossentropy(
-            from_logits=True, label_smoothing=config.label_smoothing
-        )
+        self._smoothing = config.label_smoothing
+        self.smooth_labels(None)
         # Validation losses must compare across label smoothings.
         self._plain_loss = keras.losses.CategoricalCrossentropy(from_logits=True)
 
@@ -54,6 +53,12 @@ class Classification(Task):
     def head(self, backbone: Backbone, config: ModelConfig) -> Any:
         """Pooling, dropout, an optional hidden layer, and logits (B, C)."""
         return heads.classification_head(backbone, self.num_classes, config)
+
+    def smooth_labels(self, amount: float | None) -> None:
+        """From the next `compile` on; None: by `task.label_smoothing`."""
+        self._training_loss = keras.losses.CategoricalCrossentropy(
+            from_logits=True, label_smoothing=self._smoothing if amount is None else amount
+        )
 
     def loss(self, targets: Any, outputs: Any, weights: Any, training: bool) -> Any:
         """Mean cross-entropy of a batch, in nats; smoothed labels count in training only."""

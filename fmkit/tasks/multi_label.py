@@ -45,7 +45,8 @@ class MultiLabel(Task):
         self._weights = np.ones((2, len(spec.names)), np.float32)
         if config.class_weights.lower() == "balanced":
             self._weights = balanced_weights(self._rates)
-        self._training_loss = BinaryCrossEntropy(self._weights, config.label_smoothing)
+        self._smoothing = config.label_smoothing
+        self.smooth_labels(None)
         # Validation losses must compare across label smoothings.
         self._plain_loss = BinaryCrossEntropy()
         self._width = len(spec.names)
@@ -67,6 +68,11 @@ class MultiLabel(Task):
         odds = self._weights[0] * self._rates / (self._weights[1] * (1 - self._rates))
         last.bias.assign(np.log(odds))
         return outputs
+
+    def smooth_labels(self, amount: float | None) -> None:
+        """From the next `compile` on; None: by `task.label_smoothing`."""
+        smoothing = self._smoothing if amount is None else amount
+        self._training_loss = BinaryCrossEntropy(self._weights, smoothing)
 
     def loss(self, targets: Any, outputs: Any, weights: Any, training: bool) -> Any:
         """Mean binary cross-entropy of a batch; smoothing and weights count in training only."""

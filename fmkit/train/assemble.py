@@ -166,7 +166,8 @@ def assemble(
         has_learned = config.init is not None or backbone.weights != "none"
         refits, interpolated = refit.resolve_auto(config, data.splits, has_learned)
         steps = -(-len(data.splits["train"]) // config.data.batch_size)
-        planned = phases.plan(config.stage, config.optimizer, steps, interpolated)
+        smoothing = getattr(config.task, "label_smoothing", 0.0)
+        planned = phases.plan(config.stage, config.optimizer, steps, interpolated, smoothing)
         freeze.check(model, backbone, planned)
         skipped: dict[str, str] = {}
         started_from: dict[str, Any] = {"weights": backbone.weights}

@@ -126,6 +126,7 @@ def compile_for(assembly: Assembly, phase: Phase, inputs: PhaseInputs) -> None:
     """Compile what the phase trains: with its update rule, or without where a solver trains."""
     config, model = assembly.config, inputs.model
     model.update_rule = assembly.task.update_rule() or UpdateRule()
+    assembly.task.smooth_labels(phase.label_smoothing)
     if not phase.is_solved:
         multipliers = freeze.multipliers(
             assembly.model, assembly.backbone, phase, config.optimizer.layer_decay

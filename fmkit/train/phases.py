@@ -10,6 +10,9 @@ from fmkit.config.schema.optimizer import OptimizerConfig
 from fmkit.config.schema.stage import PhaseConfig
 from fmkit.optim.rescaling import MOST_CHANGES
 
+AUTO_SMOOTHING = 0.1
+"""What `stage.PHASE.label_smoothing=auto` stands for, on few labels (Mueller et al. 2019)."""
+
 
 @dataclass
 class Position:
@@ -69,6 +72,7 @@ class Phase:
         splits: what it trains on.
         schedule_steps: batches that the learning rate is scheduled for, where they are not `steps`.
         share: of its change that is kept, where an earlier phase has decided it.
+        label_smoothing: of its targets; None: that of the task.
         changes: of its length, in order, which its learning rate follows; a refit follows those of
             the phase that it repeats, too.
         first_length: `steps` before the first change of its own, or None.
@@ -89,6 +93,7 @@ class Phase:
     splits: tuple[str, ...] = ("train",)
     schedule_steps: int | None = None
     share: float | None = None
+    label_smoothing: float | None = None
     changes: tuple[LengthChange, ...] = ()
     first_length: int | None = None
 
@@ -164,8 +169,10 @@ def plan(
     optimizer: OptimizerConfig,
     steps_per_epoch: int,
     interpolated: Collection[str] = (),
+    task_smoothing: float = 0.0,
 ) -> list[Phase]:
     """The phases of a stage in the order they are written; `interpolated` has names of them."""
+    auto_smoothing = task_smoothing or AUTO_SMOOTHING
     return [
         Phase(
             name=name,
@@ -182,6 +189,15 @@ def plan(
             solver=config.solver,
             rates=config.rates,
             interpolate=name in interpolated,
+            label_smoothing=_label_smoothing(
+                config, auto_smoothing if name in interpolated else None
+            ),
         )
         for name, config in stage.items()
     ]
+
+
+def _label_smoothing(config: PhaseConfig, auto: float | None) -> float | None:
+    if config.label_smoothing in (None, "auto"):
+        return None if config.label_smoothing is None else auto
+    return float(config.label_smoothing)

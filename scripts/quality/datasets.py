@@ -144,6 +144,8 @@ def read(name: str, root: str | None) -> Pool:
     strata = examples.labels if annotations is None else np.zeros(len(examples), int)
     is_test = None if examples.splits is None else examples.splits == "test"
     kept = _unique(kind, items)
+    if kind == "paths":
+        kept = np.array([index for index in kept if _is_usable(items[index])])
     if DATASETS[name].classes:
         kept = np.array([index for index in kept if labels[index] in DATASETS[name].classes])
     return Pool(
@@ -153,6 +155,19 @@ def read(name: str, root: str | None) -> Pool:
         None if is_test is None else is_test[kept],
         strata[kept],
     )
+
+
+def _is_usable(path: str) -> bool:
+    """Whether an image opens and has no more pixels than fmkit takes by default."""
+    from PIL import Image
+
+    from fmkit.config.schema.data import ImageData
+
+    try:
+        with Image.open(path) as image:
+            return image.width * image.height <= ImageData.max_pixels
+    except (OSError, Image.DecompressionBombError):
+        return False
 
 
 def _words(row: DataSet) -> list[str]:

@@ -116,6 +116,35 @@ def test_the_end_is_the_last_epoch_unless_there_is_patience():
         assert [phase.ends_with_last_epoch for phase in planned] == ends
 
 
+def test_labels_are_smoothed_where_the_share_is_chosen():
+    phases = {
+        "head": PhaseConfig(train="head", label_smoothing="auto"),
+        "full": PhaseConfig(label_smoothing="auto"),
+        "more": PhaseConfig(label_smoothing="0.3"),
+        "last": PhaseConfig(),
+    }
+    for of_task, auto in ((0.0, 0.1), (0.2, 0.2)):
+        planned = plan(phases, settings().optimizer, 3, ["full"], of_task)
+        assert [phase.label_smoothing for phase in planned] == [None, auto, 0.3, None]
+
+
+def test_a_phase_smooths_its_own_labels_and_no_other(tmp_path):
+    still = {"train": "head", "epochs": "1", "learning_rate": 1e-9}
+    phases = {
+        "head": PhaseConfig(train="head", epochs="8", learning_rate=0.05),
+        "smoothed": PhaseConfig(**still, label_smoothing="0.4"),
+        "plain": PhaseConfig(**still),
+    }
+    trained = train(tmp_path, settings(phases))
+    assembly, examples = trained.assembly, trained.assembly.splits["train"]
+    logits = np.float64(assembly.model.predict(assembly.loader.ordered(examples), verbose=0))
+    surprise = np.log(np.exp(logits).sum(axis=1, keepdims=True)) - logits  # (N, C)
+    expected = surprise[np.arange(len(examples)), assembly.examples.labels[examples]].mean()
+    losses = {row["phase"]: row["loss"] for row in trained.rows}
+    assert losses["plain"] == pytest.approx(expected, rel=1e-3)
+    assert losses["smoothed"] == pytest.approx(0.6 * expected + 0.4 * surprise.mean(), rel=1e-3)
+
+
 def test_a_phase_that_spoils_the_head_leaves_it_as_it_was(tmp_path):
     trained = train(tmp_path, settings(stage(1e3)))
     head, full = trained.phases

@@ -53,6 +53,12 @@ class PhaseConfig:
         "or `auto` (a pretrained model, fewer than 500 examples for validation).",
         choices=("auto", "true", "false"),
     )
+    label_smoothing: str | None = key(
+        None,
+        "Label smoothing of the phase, 0 to below 1; `auto`: 0.1 where `interpolate` is on and "
+        "`task.label_smoothing` is 0; null uses `task.label_smoothing`.",
+        check=units.smoothing_problem,
+    )
     patience: int | None = key(
         None,
         "Early stopping: epochs without a better `task.monitor`; null never stops early.",
