@@ -139,6 +139,11 @@ def test_the_last_epoch_of_a_regression_is_judged_alike_by_the_loop_and_by_eval(
     assert error.mean() == pytest.approx(after["mae"])
     low, high = after["intervals"]["mae"]
     assert low < after["mae"] < high
+    row = after["prediction_intervals"][1]
+    assert (row["number"], row["level"]) == ("lux", 0.9)
+    assert row["coverage"] == pytest.approx((error <= row["half_width"]).mean())
+    assert f"{row['half_width']:.5g}" in told
+    assert set(pd.read_csv(folder / "eval/test/residuals.csv")["number"]) == {"lux"}
 
 
 def test_predictions_and_the_model_file_are_in_the_unit(numbers, fmkit, tmp_path):
@@ -200,6 +205,9 @@ def test_two_labels_are_learned(labels, capsys):
     ]  # fmt: skip
     right = (table["label"] == table["prediction"]).mean()
     assert right == pytest.approx(read(folder, "eval/test.json")["subset_accuracy"])
+    assert "thresholds are" not in told  # only where they are asked for
+    rows = pd.read_csv(folder / "eval/test/thresholds.csv")
+    assert set(rows["label"]) == {"alpha", "beta"}
 
 
 def test_labels_of_another_table_are_matched_by_name(labels, fmkit, tmp_path):

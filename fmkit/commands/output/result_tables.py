@@ -158,6 +158,7 @@ def evaluation(
     _metrics_table({split: metrics, **{f"{split}, {name}": part for name, part in parts.items()}})
     has_rows = _breakdown(metrics, _MAX_ROWS)
     _areas_and_calibration(metrics)
+    _prediction_intervals(metrics.get("prediction_intervals") or ())
     _confusions(tables.get("confusions"))
     _documents(metrics.get("documents"), tables.get("documents"))
     _slices(metrics, tables.get("slices"))
@@ -189,6 +190,18 @@ def _areas_and_calibration(metrics: Mapping[str, Any]) -> None:
             f"{scaling['expected_calibration_error']:.4f}"
         )
     stdout.print(line)
+
+
+def _prediction_intervals(rows: Sequence[Mapping[str, Any]]) -> None:
+    """The width of prediction intervals of each number, and the share of examples they hold."""
+    if not rows:
+        return
+    table = new_table("number", "interval", "plus or minus", "holds")
+    for row in rows:
+        width = row["half_width"]
+        cells = ("-", "-") if width is None else (f"{width:.5g}", f"{row['coverage']:.1%}")
+        table.add_row(escape_markup(row["number"]), f"{row['level']:.0%}", *cells)
+    print_table(table)
 
 
 def _confusions(columns: Mapping[str, Any] | None) -> None:
