@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from fmkit.core.errors import DataError
+
 Columns = Mapping[str, Any]
 """A table by column."""
 
@@ -28,9 +30,17 @@ def class_arrays(
         columns: of the table.
         names: of the classes, in this order; one that the table lacks has a probability of 0. None
             mean its own.
+
+    Raises:
+        DataError: a label is none of the names, so that the table was changed.
     """
     names = list(names) or class_names(columns)
     positions = {name: k for k, name in enumerate(names)}
+    unknown = next((name for name in columns["label"] if name not in positions), None)
+    if unknown is not None:
+        raise DataError(
+            f"a table of predictions has the label {unknown!r} and no probability of it."
+        )
     labels = np.array([positions[name] for name in columns["label"]], np.int64)
     return labels, _probabilities(columns, names), names
 

@@ -60,7 +60,7 @@ def recorded_columns(folder: Path, name: str) -> dict[str, Any] | None:
     path = folder / run_dir.EVALUATION / f"{name}.parquet"
     try:
         frame = pd.read_parquet(path)
-    except (OSError, ValueError):  # pyarrow's errors are of both kinds
+    except (OSError, ValueError, TypeError, NotImplementedError):  # pyarrow has errors of each kind
         return None
     return {str(column): frame[column].to_numpy() for column in frame}
 

@@ -7,6 +7,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import expit, log_softmax, softmax
 from sklearn import metrics as sk
 
+from fmkit.core.errors import DataError
 from fmkit.evaluation import classification, multi_label
 from fmkit.evaluation.diagnostics import probabilities as diagnostics
 from fmkit.evaluation.diagnostics.results import Predictions
@@ -157,6 +158,13 @@ def test_confusions_are_those_of_scikit_learn():
         assert label != predicted
         assert count == matrix[NAMES.index(label), NAMES.index(predicted)]
         assert share == pytest.approx(count / (labels == NAMES.index(label)).sum())
+
+
+def test_a_table_that_was_changed_is_refused():
+    _, _, columns = class_table(20, 11)
+    columns["label"][3] = "dog"
+    with pytest.raises(DataError, match="the label 'dog' and no probability of it"):
+        diagnostics.of_classes(Predictions("test", columns))
 
 
 def test_labels_that_new_data_lacks_do_no_harm():
