@@ -24,9 +24,9 @@ NOTE = (
 REPORT_TAKES = 2.0
 """Seconds of the report at the end of a run, about."""
 _BEFORE_SECONDS, _BEFORE_SHARE = 1.0, 0.02
-_AFTER_SECONDS, _AFTER_SHARE = 3.0, 0.03
-"""After its deadline a run may take this share of its limit; its last seconds are for the end of
-the process."""
+_AFTER_SHARE, _STOP_SHARE, _STOP_SECONDS = 0.03, 0.04, 1.5
+"""A run that was not planned to end in time is stopped so long after its deadline, and before it
+where the end of the process takes a large part of the limit."""
 
 
 @dataclass
@@ -83,7 +83,8 @@ class TimeLimit:
     @property
     def hard_seconds(self) -> float:
         """Seconds until the run is stopped as by a signal."""
-        after = max(_AFTER_SHARE * self.seconds - _AFTER_SECONDS, 0.0)
+        stopping = _STOP_SECONDS * self.contention()
+        after = min(_AFTER_SHARE * self.seconds, _STOP_SHARE * self.seconds - stopping)
         return self.deadline + after - self.clock()
 
     def too_short(self, happened: str, needed: float) -> ConfigError:

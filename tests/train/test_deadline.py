@@ -23,6 +23,8 @@ def test_a_margin_before_and_one_after():
     start = limit("10 min")
     assert 570 < start.left < 595
     assert 600 < start.hard_seconds < 630  # within 5%, the end of the process included
+    short = limit("20 s")  # the process has to end, too
+    assert 18 < short.hard_seconds < 20
     assert limit("10 min", used=590.0).left < 0 < limit("10 min", used=590.0).hard_seconds
 
 
