@@ -19,7 +19,7 @@ from fmkit.config.registry import task_entry
 from fmkit.config.schema.commands import EvalConfig
 from fmkit.config.schema.task import SelfSupervisedConfig
 from fmkit.core import console, registry
-from fmkit.core.errors import ConfigError, DataError, join_names, plural
+from fmkit.core.errors import ConfigError, DataError, causes, join_names, plural
 from fmkit.core.modalities import modality_entry
 from fmkit.evaluation import write
 from fmkit.store import run_dir, run_index
@@ -277,9 +277,12 @@ def _data(
     if not is_new and split != "all" and _SPLITTING.isdisjoint(differing):
         recorded = write.recorded_ids(run.folder, "-".join(filter(None, [split, objective])))
     read_config = _without_absent_columns(config.data)
-    data = load.for_evaluation(
-        read_config, config.runtime, seed or 0, split if recorded is None else "all"
-    )
+    try:
+        data = load.for_evaluation(
+            read_config, config.runtime, seed or 0, split if recorded is None else "all"
+        )
+    except DataError as error:
+        raise _with_trained_columns(error, config.data, trained_on) from None
     fingerprint = data.spec.fingerprint
     if is_new:
         return data, split, fingerprint[:8]
@@ -296,6 +299,28 @@ def _data(
         return data, split, fingerprint[:8]
     settings = {name: getattr(config.data, name) for name in differing if name not in _UNUSED}
     return data, split, hashlib.sha256(repr(settings).encode()).hexdigest()[:8] if settings else ""
+
+
+def _with_trained_columns(error: DataError, data: DataConfig, trained_on: DataConfig) -> DataError:
+    """The error with a hint for each column that a table lacks and the run was trained on."""
+    from fmkit.data.formats.delimited import ColumnError
+
+    lacks = [cause.missing for cause in causes(error) if isinstance(cause, ColumnError)]
+    missing = {name for names in lacks for name in names}
+    keys = {
+        key: value
+        for key, value in vars(data).items()
+        if key.endswith("_column") and value in missing and value == getattr(trained_on, key, None)
+    }
+    if not keys:
+        return error
+    names = " and ".join(f"{str(value)!r} (data.{key})" for key, value in keys.items())
+    settings = " ".join(f"data.{key}=NAME" for key in keys)
+    noun = "column" if len(keys) == 1 else "columns"
+    return DataError(
+        error.message,
+        f"The run was trained on a table with {names}. Name this table's {noun}: {settings}",
+    )
 
 
 def _without_absent_columns(data: DataConfig) -> DataConfig:

@@ -49,6 +49,7 @@ _WORD_FILES = (".conll", ".conllu", ".bio", ".iob", ".iob2", ".bioes")
 """Endings of files with a word per line; for `.txt` and `.tsv` the user has to say so."""
 _FILE_ENDINGS = (*tables.ENDINGS, *text_folder.ENDINGS, *conll.ENDINGS, *EXTENSIONS, ".npz")
 _WITHOUT_SPACES = 0x0E00  # Thai, and after it the scripts of China, Japan and their neighbours
+_NAME_COLUMNS = "Name it: text_column=NAME, and pair_column=NAME where texts are pairs"
 _PATH_BEGINNINGS = ("/", "./", "../", "~", "file:")
 
 
@@ -156,6 +157,19 @@ def table_rows(
         raise DataError(f"input: {table} has no row.")
 
 
+def columns_hint(config: PredictConfig, learned: Any, keys: Sequence[str]) -> str:
+    """What to do where a table lacks a column: the keys that name this table's, and those that the
+    run read in training."""
+    names = [
+        f"{str(getattr(learned, key))!r} ({key})"
+        for key in keys
+        if getattr(config, key) is None and getattr(learned, key, None)
+    ]
+    read = f"The run was trained on a table with {' and '.join(names)}. " if names else ""
+    noun = "column" if len(keys) == 1 else "columns"
+    return f"{read}Name this table's {noun}: {' '.join(f'{key}=NAME' for key in keys)}"
+
+
 Text = tuple[str, str, str, str, Mapping[str, Any]]
 """Id, text, second text, error, and the cells of its row, of each input."""
 
@@ -169,12 +183,14 @@ def read_texts(config: PredictConfig, learned: Any) -> TextInputs:
     text_column = config.text_column or str(getattr(learned, "text_column", None) or "text")
     pair_column = config.pair_column or getattr(learned, "pair_column", None)
     format = TableFormat.of(config, learned)
+    keys = ["text_column", *(["pair_column"] if pair_column else [])]
+    hint = columns_hint(config, learned, keys)
     rows: list[Text] = []
     for path, text in _texts_or_files(config):
         if path is None:
             rows.append(_typed_text(text, len(rows), pair_column))
             continue
-        rows += _texts_of(path, text_column, pair_column, format)
+        rows += _texts_of(path, text_column, pair_column, format, hint)
     return _text_inputs(rows, text_column, pair_column)
 
 
@@ -255,14 +271,18 @@ def list_texts(
 
 
 def _texts_of(
-    source: Path, text_column: str, pair_column: str | None, format: TableFormat
+    source: Path,
+    text_column: str,
+    pair_column: str | None,
+    format: TableFormat,
+    hint: str = _NAME_COLUMNS,
 ) -> list[Text]:
     ending, encoding = file_ending(source.name), format.encoding
     rows: Iterable[Text]
     if source.is_file() and pair_column is not None and ending in _QUESTION_FILES:
         rows = _questions(source, text_column, pair_column, encoding)
     elif format.matches(source):
-        rows = _table_texts(source, text_column, pair_column, format)
+        rows = _table_texts(source, text_column, pair_column, format, hint)
     elif pair_column is None:
         rows = _folder_texts(source, encoding) if source.is_dir() else line_texts(source, encoding)
     else:
@@ -307,10 +327,9 @@ def texts_from_values(values: Any, learned: Any) -> TextInputs:
 
 
 def _table_texts(
-    source: Path, text_column: str, pair_column: str | None, format: TableFormat
+    source: Path, text_column: str, pair_column: str | None, format: TableFormat, hint: str
 ) -> Iterator[Text]:
     names = [text_column, *([pair_column] if pair_column else [])]
-    hint = "Name it: text_column=NAME, and pair_column=NAME where texts are pairs"
     for row in table_rows(source, names, hint, format):
         error = row.fault or ", ".join(text_problems(row.cells, text_column, pair_column))
         cells = {} if error else row.cells
@@ -408,7 +427,11 @@ def read_words(config: PredictConfig, learned: Any) -> TextInputs:
             settings = replace(
                 learned, encoding=format.encoding, quotes=format.quotes, header=format.header
             )
-            return _word_inputs(token_table.read_words(source, settings))
+            hint = (
+                f"The run was trained on a table with {learned.word_column!r}. For a table of "
+                "sentences, name its column: text_column=NAME"
+            )
+            return _word_inputs(token_table.read_words(source, settings, hint))
     return read_texts(config, learned)
 
 

@@ -17,6 +17,7 @@ from fmkit.data.images.image_file import EXTENSIONS
 from fmkit.data.predict_inputs import (
     STDIN,
     TableFormat,
+    columns_hint,
     columns_of,
     line_texts,
     sources_of,
@@ -145,7 +146,7 @@ def _photos_of_table(
     Where nothing is there, they start from the folder of training.
     """
     column = config.path_column or str(getattr(learned, "path_column", None) or "path")
-    rows = [*table_rows(table, [column], "Name it: path_column=NAME",
+    rows = [*table_rows(table, [column], columns_hint(config, learned, ["path_column"]),
                         TableFormat.of(config, learned))]  # fmt: skip
     names = [row.cells.get(column, "") for row in rows]
     folders = [folder]

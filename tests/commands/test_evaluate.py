@@ -1,5 +1,6 @@
 """`fmkit eval` judges what a run recorded or what new data has, and keeps the run's own figures."""
 
+import dataclasses
 import json
 import shutil
 
@@ -8,6 +9,10 @@ import pytest
 from kept_runs import kept_run
 from whole_runs import make_photos
 
+from fmkit.commands import evaluate
+from fmkit.config.schema.data import TextTableData
+from fmkit.core.errors import DataError
+from fmkit.data.sources import text_table
 from fmkit.evaluation.progress import Progress
 
 FAST = "bootstrap=0"
@@ -169,3 +174,16 @@ def test_rows_that_may_have_moved_are_not_taken_for_the_recorded_ones(fmkit, tmp
         assert "Type: fmkit eval run=last bootstrap=0 split=all" in " ".join(err.split())
     assert own_figures(run) == before
     evaluated(fmkit, "split=all")
+
+
+def test_a_table_without_the_columns_of_the_run_says_how_to_name_them(tmp_path):
+    (tmp_path / "new.csv").write_text("id,Message,Kind\n1,one two,a\n")
+    trained_on = TextTableData(text_column="Letter", label_column="Topic", split_seed=0)
+    config = dataclasses.replace(trained_on, root=str(tmp_path / "new.csv"), label_column="kind")
+    with pytest.raises(DataError) as caught:
+        text_table.list_examples(config)
+    error = evaluate._with_trained_columns(caught.value, config, trained_on)
+    assert "no column 'kind' (did you mean Kind" in error.message
+    assert "'Letter' (data.text_column)" in error.hint
+    assert error.hint.endswith("column: data.text_column=NAME")
+    assert evaluate._with_trained_columns(DataError("other"), config, trained_on).hint == ""

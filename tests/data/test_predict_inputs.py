@@ -35,6 +35,29 @@ def test_a_table(tmp_path, ending):
         list_texts(table)
 
 
+@pytest.mark.parametrize(
+    ("read", "learned", "column", "setting"),
+    [
+        (read_texts, TextTableData(text_column="Letter"), "Letter", "text_column=NAME"),
+        (read_words, TokenTableData(word_column="words"), "words", "text_column=NAME"),
+        (read_photos, ImageTableData(path_column="Photo"), "Photo", "path_column=NAME"),
+    ],
+)
+def test_a_table_without_the_column_of_the_run(read, learned, column, setting, tmp_path):
+    (tmp_path / "new.csv").write_text("id,Message\n1,one two\n")
+    config = PredictConfig(run="r", input=str(tmp_path / "new.csv"))
+    with pytest.raises(DataError) as caught:
+        read(config, learned)
+    assert f"no column '{column}'; its columns are id, Message" in caught.value.message
+    assert f"The run was trained on a table with '{column}'" in caught.value.hint
+    assert setting in caught.value.hint
+    if setting.startswith("text"):
+        return
+    with pytest.raises(DataError, match=r"no column .Mesage. .did you mean Message") as caught:
+        read(replace(config, path_column="Mesage"), learned)
+    assert caught.value.hint == "Name this table's column: path_column=NAME"
+
+
 def test_rows_with_other_cells_keep_their_place(tmp_path):
     (tmp_path / "t.csv").write_text("text,id\none,1\ntwo\nthree,3\n")
     found = rows(list_texts(tmp_path / "t.csv"))

@@ -14,7 +14,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from fmkit.core.errors import combine_messages, plural, received
+from fmkit.core.errors import (
+    closest_names,
+    combine_messages,
+    join_names,
+    plural,
+    short_repr,
+)
 from fmkit.data.findings import UnusableInput
 from fmkit.data.formats.text_files import MAX_CHARACTERS
 
@@ -44,7 +50,15 @@ Lines = Iterable[tuple[int, int, str]]
 
 
 class ColumnError(UnusableInput):
-    """A table lacks a column, has it twice, or has something else than texts in it."""
+    """A table lacks columns, has one twice, or has something else than texts in it.
+
+    Attributes:
+        missing: the columns that it lacks.
+    """
+
+    def __init__(self, kind: str, why: str, missing: Sequence[str] = ()) -> None:
+        super().__init__(kind, why)
+        self.missing = missing
 
 
 class CsvError(UnusableInput):
@@ -203,7 +217,15 @@ def check_columns(columns: Sequence[str], names: Sequence[str]) -> None:
     """Raise `UnusableInput` for a table without some of the columns, or with one of them twice."""
     cut = (name if len(name) <= 40 else f"{name[:37]}..." for name in names[:_MAX_COLUMNS])
     shown = [name if name.isprintable() else ascii(name)[1:-1] for name in cut]
-    problems = [received("column", name, shown) for name in columns if name not in names]
+    missing = [name for name in columns if name not in names]
+    problems = []
+    for name in missing:
+        close = closest_names(name, shown)
+        guess = f" (did you mean {' or '.join(close)}?)" if close else ""
+        problems.append(f"it has no column {short_repr(name)}{guess}")
     problems += [f"it has two columns {name!r}" for name in columns if names.count(name) > 1]
     if problems:
-        raise ColumnError("not_text", combine_messages(problems).rstrip("."))
+        listed = f"its columns are {join_names(shown)}" if missing else ""
+        separator = "; " if len(problems) == 1 else "\n"
+        why = separator.join(filter(None, (combine_messages(problems), listed)))
+        raise ColumnError("not_text", why, missing)

@@ -248,7 +248,8 @@ def read_entries(path: Path, keys: Keys) -> Iterator[Entry]:
                 yield replace(_record(record.value, row_id(index), keys), cells=record.value)
     except UnusableInput as error:
         if isinstance(error, ColumnError):
-            hint = "data.text_column and data.pair_column name the columns."
+            prefix = keys.encoding_key.removesuffix("encoding")
+            hint = f"{prefix}text_column and {prefix}pair_column name the columns."
         if error.kind == "empty_file":
             raise DataError(f"{path} has no questions.", hint) from None
         raise as_data_error(path, error, keys.encoding, hint, keys.encoding_key) from None

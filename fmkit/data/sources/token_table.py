@@ -64,8 +64,11 @@ def list_examples(config: TokenTableData) -> Examples:
     return examples(sentences, findings)
 
 
-def read_words(path: Path, config: TokenTableData) -> list[Sentence]:
+def read_words(path: Path, config: TokenTableData, hint: str = "") -> list[Sentence]:
     """The sentences of a table by the columns of a config, without tags, splits and groups.
+
+    Args:
+        hint: what to do where a column is missing.
 
     Raises:
         DataError: it cannot be read, lacks the columns, or has no rows.
@@ -73,7 +76,7 @@ def read_words(path: Path, config: TokenTableData) -> list[Sentence]:
     words_only = dataclasses.replace(
         config, root=str(path), tag_column="", split_column=None, group_column=None
     )
-    _, sentences = _sentences(path, words_only, "A column of texts: text_column=NAME", "")
+    _, sentences = _sentences(path, words_only, hint, "")
     return sentences
 
 

@@ -74,7 +74,9 @@ def test_a_row_that_cannot_be_read_is_located(text, why, monkeypatch):
 def test_missing_and_duplicate_columns_are_all_named():
     with pytest.raises(ColumnError) as error:
         rows("a,b,b\n1,2,3\n", ("b", "c"))
-    assert "received 'c'. Allowed: a, b, b." in error.value.why
+    assert "it has no column 'c'" in error.value.why
+    assert "its columns are a, b, b" in error.value.why
+    assert error.value.missing == ["c"]
     assert "it has two columns 'b'" in error.value.why
     with pytest.raises(UnusableInput, match="no header"):
         rows("\n \n")

@@ -189,9 +189,10 @@ def test_missing_columns_are_told_with_those_there(folder):
     with pytest.raises(DataError) as caught:
         listed(table, split_column="split")
     message = caught.value.message
-    assert "column: received 'path'" in message
-    assert "received 'label'. Did you mean lable?" in message
-    assert "received 'split'" in message
+    assert "it has no column 'path'" in message
+    assert "no column 'label' (did you mean lable?)" in message
+    assert "no column 'split'" in message
+    assert "its columns are file, lable" in message
 
 
 def test_repeated_rows_count_once(folder):

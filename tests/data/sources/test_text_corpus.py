@@ -175,7 +175,7 @@ def test_of_very_many_bad_rows_the_first_are_told(tmp_path, monkeypatch):
 
 
 BROKEN = {
-    "a.csv": (b"id,other\n1,x\n", "column: received 'text'"),
+    "a.csv": (b"id,other\n1,x\n", "it has no column 'text'; its columns are id, other"),
     "header.csv": (b"\n \n", "no header"),
     "mostly.csv": (b"id,text\n1,x\n2,\n3,\n", "2 of 3 rows cannot be used; the first: no text"),
     "none.csv": (b"id,text\n1,\n", "no row has a text that can be used"),

@@ -162,11 +162,11 @@ def test_what_is_wrong_with_words_is_told_by_row_and_line(tmp_path):
     ("name", "text", "more", "told", "kind"),
     [
         ("t.csv", "tokens,ner_tags\na,O\n", {}, "data.sentence_column=NAME", DataError),
-        ("t.csv", "word,tag\na,O\n", {"sentence_column": "id"}, "received 'tokens'", DataError),
+        ("t.csv", "word,tag\na,O\n", {"sentence_column": "id"}, "no column 'tokens'", DataError),
         ("t.docx", "x", {"sentence_column": "id"}, "file extension", ConfigError),
         ("t.parquet", "x", {}, "not a readable parquet", DataError),
         ("t.jsonl", "", {}, "is empty", DataError),
-        ("t.jsonl", '{"words": []}\n', {}, "received 'tokens'", DataError),
+        ("t.jsonl", '{"words": []}\n', {}, "no column 'tokens'", DataError),
         ("t.jsonl", '{"tokens": "a b", "ner_tags": "O O"}\n', {}, "has str", DataError),
         ("t.jsonl", '{"tokens": ["a"], "ner_tags": ["O"], "id": 1}\n', {"sentence_column": "id"},
          "Leave it out", DataError),
