@@ -145,6 +145,7 @@ _KINDS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
             "Fix the labels if these are typos.",
         ),
         "separator": ("labels that may have another separator", ""),
+        "one_hot": ("labels that may be classes", ""),
         "two_answers": ("equal examples with different labels", "Check the labels."),
         "single_label": ("labels with one training example", ""),
         "constant_label": ("labels that all training examples have", ""),

@@ -2,7 +2,9 @@
 
     Label Studio's JSON   {"data": {"text": ...}, "annotations": [{"result": [...]}]}
     spaCy's               ["...", {"entities": [[0, 4, "PER"]]}], or with {"cats": {"good": 1}}
+                          {"text": "...", "cats": {"good": 1, "bad": 0}}
                           {"paragraphs": [{"sentences": [{"tokens": [{"orth": ..., "ner": ...}]}]}]}
+    Argilla's             {"fields": {"text": ...}, "responses": {"mood": [{"value": "good"}]}}
     doccano, Prodigy      {"text": ..., "label": [[0, 4, "PER"]]}, also `entities` or `spans`
     Prodigy, yes or no    {"text": ..., "label": "SPAM", "answer": "reject", "_task_hash": ...}
     COCO's                {"images": [...], "annotations": [...], "categories": [...]}
@@ -25,11 +27,15 @@ from fmkit.data.formats.json_records import Record
 WORDS, TAGS = "tokens", "ner_tags"
 """Columns of the words of a text and of their tags, as Hugging Face calls them."""
 
+ANSWERS = ".responses"
+"""How the columns of annotators' answers end, as Argilla calls them."""
+
 _Row = dict[str, Any]
 _SPANS = ("spans", "entities", "ner", "label", "labels")
 _PROBED = 100  # records by which the tool is known
 _WORD = re.compile(r"\w+|[^\w\s]")
 _REGION = re.compile(r".*(rectangle|polygon|brush|keypoint|ellipse|video).*", re.IGNORECASE)
+_ARGILLA = ("fields", "metadata", "responses", "suggestions")
 _BOUNDS = (("start", "end"), ("start_offset", "end_offset"))
 
 
@@ -66,7 +72,11 @@ def _reader(values: Sequence[Any]) -> Callable[[Any], _Row | list[_Row]] | None:
         return _spacy_row
     if values and all(map(_spacy_sentences, values)):
         return _spacy_sentences
+    if values and all(map(_is_argilla, values)):
+        return _argilla_row
     objects = [value for value in values if isinstance(value, dict)]
+    if any(map(_has_categories, objects)) and all("cats" in value for value in objects):
+        return _categories_row
     if (label := _binary_label(objects)) is not None:
         return lambda value: _binary_row(value, label)
     key = next((name for name in _SPANS if any(_has_spans(row, name) for row in objects)), None)
@@ -126,6 +136,49 @@ def _task_row(value: Any, is_tagged: bool) -> _Row:
     return row
 
 
+# Argilla: docs.argilla.io, "Export your dataset's records", as rg.Dataset.records.to_json has them
+
+
+def _is_argilla(value: Any) -> bool:
+    if not isinstance(value, dict) or not isinstance(value.get("fields"), dict):
+        return False
+    responses, suggestions = value.get("responses"), value.get("suggestions")
+    if not (isinstance(responses, dict) or isinstance(suggestions, dict)):
+        return False
+    answers = [*(responses or {}).values()]
+    if not all(isinstance(answer, list | None) for answer in answers):
+        return False
+    guesses = [*(suggestions or {}).values(), *itertools.chain(*filter(None, answers))]
+    return all(isinstance(guess, dict) and "value" in guess for guess in guesses)
+
+
+def _argilla_row(value: Any) -> _Row:
+    """A record as Argilla flattens it for parquet: `NAME.responses` and `NAME.suggestion`.
+
+    Of the annotators who have submitted an answer the first one counts. A question that nobody has
+    answered has an empty cell.
+    """
+    if not _is_argilla(value):
+        raise UnusableInput("incomplete_row", "it is not a record of Argilla, as others are")
+    row: _Row = {key: cell for key, cell in value.items() if key not in (*_ARGILLA, "vectors")}
+    for key in ("metadata", "fields"):
+        row |= inner if isinstance(inner := value.get(key), dict) else {}
+    responses, suggestions = value.get("responses") or {}, value.get("suggestions") or {}
+    for question in dict.fromkeys([*responses, *suggestions]):
+        answers = [
+            answer["value"]
+            for answer in responses.get(question) or ()
+            if answer["value"] is not None and answer.get("status") in (None, "submitted")
+        ]
+        first = answers[0] if answers else None
+        column = f"{question}{ANSWERS}"
+        row[column] = first if isinstance(first, list | None) else [first]
+        row[f"{column}.status"] = ["submitted"] if answers else None
+        if question in suggestions:
+            row[f"{question}.suggestion"] = suggestions[question]["value"]
+    return row
+
+
 # spaCy: spacy.io/api/data-formats, and the training data of its version 2
 
 
@@ -142,12 +195,33 @@ def _spacy_row(value: Any) -> _Row:
     text, annotations = value
     row: _Row = {"text": text}
     if isinstance(cats := annotations.get("cats"), dict) and cats:
-        shares = {str(n): share for n, share in cats.items() if isinstance(share, int | float)}
-        names = [name for name, share in shares.items() if share >= 0.5]
-        row["label"] = names[0] if len(names) == 1 else names
+        row["label"] = _categories(cats)
     if isinstance(spans := annotations.get("entities"), list) and (spans or not cats):
         row |= _tagged(text, spans)
     return row
+
+
+def _categories(cats: Mapping[str, Any]) -> str | list[str]:
+    """The category that a text is in, or the list of them where it is not exactly one."""
+    names = [str(n) for n, share in cats.items() if isinstance(share, int | float) and share >= 0.5]
+    return names[0] if len(names) == 1 else names
+
+
+def _has_categories(value: Mapping[str, Any]) -> bool:
+    """Whether a row has a share for each category beside its text, as spaCy's `textcat` has."""
+    cats = value.get("cats")
+    if not isinstance(value.get("text"), str) or not isinstance(cats, dict) or not cats:
+        return False
+    return all(isinstance(share, int | float) and 0 <= share <= 1 for share in cats.values())
+
+
+def _categories_row(value: Any) -> Any:
+    """A row with its categories as `label`, which it lacks where it has no categories."""
+    if not isinstance(value, dict):
+        return value
+    cats = value.get("cats")
+    rest = flat({key: cell for key, cell in value.items() if key != "cats"})
+    return {**rest, "label": _categories(cats)} if isinstance(cats, dict) and cats else rest
 
 
 def _spacy_sentences(value: Any) -> list[_Row]:

@@ -22,6 +22,8 @@ _PARTS = (
     "options", "choices",
 )  # fmt: skip
 """Keys of lists that are parts of one record, and not records."""
+_CHATS = ("messages", "conversation", "conversations", "turns")
+"""Those whose objects are messages, or else records: of a help desk, say."""
 _DEEPEST = 5  # objects in objects that are searched
 
 
@@ -98,7 +100,17 @@ def _only_list(value: dict[str, Any]) -> list[Any]:
     It may be deeper, as in `{"hits": {"hits": [...]}}`.
     """
     lists = list(_lists(value, _DEEPEST))
-    return lists[0] if len(lists) == 1 and not {*_PARTS} & value.keys() else []
+    parts = {*_PARTS} & value.keys()
+    parts -= {key for key in _CHATS if not has_messages(value.get(key))}
+    return lists[0] if len(lists) == 1 and not parts else []
+
+
+def has_messages(value: Any) -> bool:
+    """Whether a value is a list with messages of a conversation, as OpenAI or ShareGPT have."""
+    return isinstance(value, list) and any(
+        isinstance(entry, dict) and ("role" in entry or {"from", "value"} <= entry.keys())
+        for entry in value
+    )
 
 
 def _lists(value: dict[str, Any], depth: int) -> Iterator[list[Any]]:

@@ -15,6 +15,7 @@ from fmkit.config.saved_config import shell_setting
 from fmkit.core.errors import ConfigError, join_names
 from fmkit.data.formats.amounts import amount_format, are_amounts
 from fmkit.data.formats.cells import EXCEL_ERRORS, parse_cell
+from fmkit.data.formats.json_records import has_messages
 from fmkit.data.formats.parquet_table import SAVE_PHOTOS, photo_bytes
 from fmkit.data.images.image_file import is_photo_name
 from fmkit.data.sources.table_rows import MARKS, joined_names
@@ -54,6 +55,7 @@ _DECIMAL_COMMA = re.compile(r"[-+]?\d+(\.\d{3})*,\d+")
 _MEASURED = re.compile(
     r"[-+]?\d[\d.,]*\s?(k|m|mio\.?|bn|[mck]?m[23²³]?|[mk]?g|m?l|s|min|h)", re.IGNORECASE
 )
+_NO = ("0", "0.0", "false")
 _SEPARATORS = ("|", ";")
 _FEW = 3  # whole numbers that may rise by chance
 _NEARLY = 0.8
@@ -118,7 +120,7 @@ def _records(columns: Columns, names: Mapping[str, str]) -> Roles | None:
         return Roles("chat", task="instruction")
     for name in ("messages", "conversations"):
         values = list(map(parse_cell, _filled(columns.get(names.get(name, ""), ()))))
-        if values and all(isinstance(value, list) for value in values):
+        if any(map(has_messages, values)):
             return Roles("chat", task="instruction")
     return None
 
@@ -198,7 +200,7 @@ def _add_labels(
     example: str,
 ) -> None:
     """Add the columns of labels, out of the rest of the columns, to what a table is."""
-    flags = [name for name in rest if _are_flags(columns[name])]
+    flags = _flags(columns, rest)
     label = _own(columns, chosen, "label_column") or _responses(columns)
     label = label or _label_column(columns, rest, example)
     _refuse_decimal_commas(columns, rest if label is None else [label])
@@ -301,7 +303,7 @@ def _label_column(columns: Columns, rest: Sequence[str], example: str) -> str | 
     None where several columns are of 0 and 1, a label each, or no column has labels.
     """
     usual = [name for word in _LABEL for name in rest if name.strip().lower() == word]
-    if usual or sum(_are_flags(columns[name]) for name in rest) > 1:
+    if usual or len(_flags(columns, rest)) > 1:
         return usual[0] if usual else None
     possible = [name for name in rest if _may_be_label(name, columns[name])]
     if len(possible) > 1:
@@ -414,11 +416,23 @@ def lacks_header(columns: Columns) -> bool:
     return False
 
 
+def _flags(columns: Columns, names: Sequence[str]) -> list[str]:
+    """The columns out of those named that are labels of yes or no, at least one with a yes.
+
+    A rare label may well have none in the first rows, where others have some.
+    """
+    flags = [name for name in names if _are_flags(columns[name])]
+    some = any(
+        str(value).strip().lower() not in _NO for name in flags for value in _filled(columns[name])
+    )
+    return flags if some else []
+
+
 def _are_flags(values: Sequence[Any]) -> bool:
     filled = {str(value).strip().lower() for value in _filled(values)}
     if filled and filled <= {*MARKS}:
         return len(_filled(values)) < len(values)
-    return bool(filled) and filled <= {"0", "1", "0.0", "1.0", "true", "false"}
+    return bool(filled) and filled <= {*_NO, "1", "1.0", "true"}
 
 
 def _label_task(name: str, values: Sequence[Any]) -> tuple[str, str]:

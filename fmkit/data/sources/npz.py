@@ -20,7 +20,7 @@ from fmkit.core.safe_io import UnsafeContent
 from fmkit.data.content.images import ImageArray
 from fmkit.data.examples import Examples, from_names, without_classes
 from fmkit.data.sources.paths import existing_path, name_findings
-from fmkit.data.sources.table_rows import LARGEST, row_id
+from fmkit.data.sources.table_rows import LARGEST, exclusive_labels, row_id
 from fmkit.data.targets import LabelSets, Numbers
 
 _SHAPES = "(N, H, W), (N, H, W, 1), (N, H, W, 3) or (N, H, W, 4)"
@@ -65,10 +65,11 @@ def list_examples(config: ArraysData) -> Examples:
     if name_arrays:
         names = [name.strip() for name in _texts(name_arrays[0])]
     targets: LabelSets | Numbers = Numbers(tuple(names), labels.astype(np.float64))
-    if kind == "sets":
-        targets = LabelSets(tuple(names), labels.astype(bool))
     ids = [row_id(index) for index in range(len(images))]
     content, findings = ImageArray(_pixels(images)), name_findings(names, ids)
+    if kind == "sets":
+        targets = LabelSets(tuple(names), labels.astype(bool))
+        findings += exclusive_labels(names, labels.astype(bool), f"{key}.argmax(axis=1)")
     return without_classes(ids, content, targets, findings=findings)
 
 

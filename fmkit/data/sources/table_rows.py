@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 
 from fmkit.config.schema.data import ImageTableData, TextTableData, TokenTableData
-from fmkit.core.errors import ConfigError, DataError, plural
+from fmkit.core.errors import ConfigError, DataError, join_names, plural
 from fmkit.data.examples import Content, Examples, from_names, without_classes
 from fmkit.data.findings import Finding
 from fmkit.data.formats import tables
 from fmkit.data.formats.amounts import AmountFormat, amount, amount_format
+from fmkit.data.formats.annotation_exports import ANSWERS
 from fmkit.data.formats.cells import cell_text, parse_cell
 from fmkit.data.formats.delimited import Row
 from fmkit.data.sources.paths import name_findings
@@ -43,6 +44,7 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _COMMA = re.compile(r"[+-]?\d+,\d+")
 _OTHERS = (",", ";", "|", "/", "#")
 _NEARLY = 0.9
+_FEW = 10  # columns that are named in a line to copy
 _LOOKED_AT = 1000  # rows of each table by which it is known how its cells are written
 
 
@@ -118,6 +120,7 @@ def joined_names(names: Collection[str], separator: str) -> list[str]:
 class SetCells(LabelReader):
     """The names of all labels of a row in one cell; an empty cell is a row without labels.
 
+    An empty cell of annotators' answers is one that nobody has answered, and cannot be used.
     White space as `separator` means any of it.
     """
 
@@ -129,6 +132,8 @@ class SetCells(LabelReader):
         """The names, each once, in their order."""
         cell = cells[self.columns[0]]
         labels, problem = parse_labels(cell)
+        if not cell and self.columns[0].endswith(ANSWERS):
+            return (), ["no label"]
         names = cell.split(self._separator) if labels is None else labels
         names = [name.strip() for name in names]
         return tuple(sorted({name for name in names if name})), [problem] if problem else []
@@ -199,6 +204,28 @@ class FlagCells(LabelReader):
         """Sets of labels, a label for each column."""
         indicators = np.array(targets, bool).reshape(len(targets), len(self.columns))
         return LabelSets(tuple(self.columns), indicators)
+
+    def warnings(self, targets: list[tuple[bool, ...]]) -> list[Finding]:
+        """A warning where every row has exactly one label, as one of several classes."""
+        columns = [*self.columns] if len(self.columns) <= _FEW else "COLUMNS"
+        remedy = f"as pandas does by table[{columns}].idxmax(axis=1)"
+        return exclusive_labels(self.columns, np.array(targets, bool), remedy)
+
+
+def exclusive_labels(names: Sequence[str], indicators: np.ndarray, remedy: str) -> list[Finding]:
+    """A warning where labels may be classes, since every row has exactly one of several.
+
+    Args:
+        indicators: (N, K) bool.
+        remedy: how the class of each row is computed.
+    """
+    if len(names) < 2 or not len(indicators) or (indicators.sum(axis=1) != 1).any():
+        return []
+    why = (
+        f"Every row has exactly one of the labels {join_names(names, 5)}. Where they exclude each "
+        f"other, save the class of each row instead, {remedy}, and learn that: task=classification"
+    )
+    return [Finding("one_hot", "", why)]
 
 
 class NumberCells(LabelReader):

@@ -160,6 +160,78 @@ def test_categories_of_spacy_are_labels(tmp_path):
     assert [examples.classes[label] for label in examples.labels] == ["good", "bad"]
 
 
+ONE, TWO, NONE = {"good": 1, "bad": 0}, {"good": 0.9, "bad": 0.5}, {"good": False, "bad": False}
+
+
+@pytest.mark.parametrize("second", [{"good": 0.1, "bad": 0.9}, TWO, NONE], ids=str)
+def test_shares_of_categories_are_a_class_or_a_set(second, tmp_path):
+    values = [{"text": f"text {n}", "cats": (ONE, second)[n % 2], "meta": {"n": n}}
+              for n in range(6)]  # fmt: skip
+    rows(tmp_path / "a.jsonl", values, lines=True)
+    settings, examples = read(tmp_path / "a.jsonl", labels="classes" if 1 in second else "auto")
+    assert settings["data.label_column"] == "label"
+    if second not in (TWO, NONE):
+        assert "task" not in settings
+        assert [examples.classes[label] for label in examples.labels[:2]] == ["good", "bad"]
+        return
+    assert settings["task"] == "multi_label"
+    _, examples = read(tmp_path / "a.jsonl", labels="sets")
+    expected = [[True], [False]] if second is NONE else [[False, True], [True, True]]
+    assert examples.annotations.indicators[:2].tolist() == expected
+
+
+def argilla(number, answers, suggestion="bad", **cells):
+    """A record of Argilla with answers to `mood` as pairs of a status and a value."""
+    listed = [{"value": value, "user_id": "u", **({"status": status} if status else {})}
+              for status, value in answers]  # fmt: skip
+    return {"id": f"r{number}", "fields": {"text": f"text {number}"}, "metadata": {"n": number},
+            "vectors": {}, "suggestions": {"mood": {"value": suggestion, "score": 0.5}},
+            "responses": {"mood": listed} if listed else {}, **cells}  # fmt: skip
+
+
+@pytest.mark.parametrize("lines", [False, True], ids=["json", "jsonl"])
+def test_annotators_answers_are_learned_and_not_what_a_model_suggested(lines, tmp_path):
+    answers = [
+        [(None, "good")],  # exported without a status
+        [("submitted", "sad"), ("submitted", "good")],  # the first one counts
+        [("draft", "bad"), ("submitted", "good")],
+        [("discarded", None)],
+        [("draft", "good")],
+        [],  # pending
+    ]
+    path = tmp_path / ("a.jsonl" if lines else "a.json")
+    values = [argilla(number, answers[number % 6]) for number in range(12)]
+    flat = rows(path, values, lines)[0].value
+    assert flat["mood.responses"] == ["good"]
+    assert flat["mood.suggestion"] == "bad"
+    settings, examples = read(path)
+    assert settings["data.label_column"] == "mood.responses"
+    assert "task" not in settings
+    names = [examples.classes[label] for label in examples.labels]
+    assert names == ["good", "sad", "good"] * 2
+    assert len(examples.findings) == 6
+    assert all(finding.why.startswith("no label") for finding in examples.findings)
+    assert len(list_texts(path, "text").texts) == 12
+
+
+def test_answers_of_several_labels_are_sets_and_an_unanswered_row_is_not_an_empty_one(tmp_path):
+    answers = [[("submitted", ["a", "b"])], [("submitted", [])], []]
+    rows(tmp_path / "a.json", [argilla(n, answers[n % 3], ["c"]) for n in range(6)])
+    settings, examples = read(tmp_path / "a.json", labels="sets")
+    assert settings["task"] == "multi_label"
+    assert examples.annotations.names == ("a", "b")
+    assert examples.annotations.indicators.tolist() == [[True, True], [False, False]] * 2
+    assert [finding.where for finding in examples.findings] == ["row-000002", "row-000005"]
+
+
+def test_suggestions_are_learned_where_nobody_answered(tmp_path):
+    values = [argilla(n, [], ("good", "bad")[n % 2], responses={}) for n in range(6)]
+    rows(tmp_path / "a.json", values)
+    settings, examples = read(tmp_path / "a.json")
+    assert settings["data.label_column"] == "mood.suggestion"
+    assert examples.classes == ("bad", "good")
+
+
 def test_nested_objects_become_columns(tmp_path):
     values = [{"id": n, "data": {"text": f"text {n}"}, "gold": {"label": "ab"[n % 2]}}
               for n in range(6)]  # fmt: skip

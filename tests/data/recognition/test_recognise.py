@@ -90,6 +90,16 @@ LAYOUTS = {
         "text_table",
         {"data.label_columns": ["rude", "loud"], "task": "multi_label"},
     ),
+    "a rare flag": (
+        lambda d: table(d, text=TEXTS, rude=[0] * 40, loud=[1, 0] * 20),
+        "text_table",
+        {"data.label_columns": ["rude", "loud"], "task": "multi_label"},
+    ),
+    "flags that nothing has": (
+        lambda d: table(d, text=TEXTS, region_count=[0] * 40, region_id=[0] * 40, kind=NAMES),
+        "text_table",
+        {"data.label_column": "kind", "data.label_columns": None},
+    ),
     "lists": (
         lambda d: table(d, text=TEXTS, labels=[["joy"], ["joy", "fear"]] * 20),
         "text_table",
@@ -160,6 +170,18 @@ LAYOUTS = {
         lambda d: lines(d, "data.jsonl", {"instruction": "a", "input": "", "output": "b"}),
         "chat",
         {},
+    ),
+    "tickets with messages": (
+        lambda d: lines(d, "data.jsonl", {"body": "a text of it", "label": 1, "messages": [
+            {"author": "me", "text": "it is"}]}),
+        "text_table",
+        {"data.text_column": "body", "data.label_column": "label"},
+    ),
+    "conversations of a help desk": (
+        lambda d: (d / "data.json").write_text(json.dumps({"total_count": 40, "conversations": [
+            {"id": n, "source": {"body": TEXTS[n]}, "topic": NAMES[n]} for n in range(40)]})),
+        "text_table",
+        {"data.text_column": "source.body", "data.label_column": "topic"},
     ),
     "preferences": (
         lambda d: lines(d, "data.jsonl", {"prompt": "a", "chosen": "b", "rejected": "c"}),

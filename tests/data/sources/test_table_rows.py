@@ -53,6 +53,20 @@ def test_a_list_is_not_a_number(tmp_path):
         texts(tmp_path, 'text,label\none,"[1, 2]"\n', labels="numbers")
 
 
+@pytest.mark.parametrize("last", [(0, 1), (1, 1), (0, 0)], ids=str)
+def test_labels_that_exclude_each_other_are_told_to_be_classes(last, tmp_path):
+    rows = [(1, 0), (0, 1), last]
+    cells = "".join(f"text {n},{hot},{cold}\n" for n, (hot, cold) in enumerate(rows))
+    keys = {"labels": "sets", "label_columns": ["hot", "cold"]}
+    table = texts(tmp_path, f"text,hot,cold\n{cells}", **keys)
+    np.savez(tmp_path / "a.npz", images=np.zeros((3, 4, 4), np.uint8), labels=np.array(rows))
+    arrays = list_examples(ArraysData(root=str(tmp_path / "a.npz"), labels="sets"))
+    for examples in (table, arrays):
+        why = [finding.why for finding in examples.findings if finding.kind == "one_hot"]
+        assert len(why) == (last == (0, 1))
+        assert all("exactly one" in text and "task=classification" in text for text in why)
+
+
 def test_a_column_a_label(tmp_path):
     content = "text,hot,cold\none,1,no\ntwo,TRUE,0\nthree,Yes,false\n"
     found = texts(tmp_path, content, labels="sets", label_columns=["cold", "hot"])
