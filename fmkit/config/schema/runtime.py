@@ -70,7 +70,7 @@ class RuntimeConfig:
     )
     report: str = key(
         "auto",
-        "Write `report.html` at the end of a run: `true`, `false`, or `auto` (if it took 20 s).",
+        "Write `report.html` at the end of a run: `true`, `false`, or `auto` (if it took 30 s).",
         choices=("auto", "true", "false"),
     )
     verbose: bool = key(True, "Show progress on stderr.")
