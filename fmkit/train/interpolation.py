@@ -49,8 +49,9 @@ def choose(losses: Mapping[float, float], errors: Mapping[float, float]) -> floa
     """The largest share whose loss is at most a standard error above the lowest.
 
     Breiman et al. 1984 take the simplest model that is so near the best. Here it is the one that
-    has learned most: where validation does not tell shares apart, more of the change was better
-    on test splits (`fmkit guide quality`).
+    has learned most: where 8 to 15 examples could not tell shares apart, 80 and 100% were better
+    on test splits of digits, clothes and solar cells than less, and no worse on newsgroups by more
+    than noise.
 
     Args:
         losses: by share; infinity where they are not a number.
