@@ -7,6 +7,7 @@ log probabilities is that of the logits they came from.
 N examples, C classes, L labels with a yes or no each, R resamples, K bins.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,8 @@ def reliability(sums: Sums) -> list[dict[str, Any]]:
 
 _TINY = 1e-300
 """Probabilities are clipped at it before their logarithm is taken."""
+_CRITICAL = 3.841
+"""The 95% quantile of the chi-squared distribution with one degree of freedom."""
 _CLOSEST = 1e-16
 """Of a yes or no: the distance from 0 and 1 at which probabilities are clipped."""
 
@@ -76,7 +79,7 @@ def fit_classes(labels: np.ndarray, probabilities: np.ndarray) -> float:
     def loss(logits: np.ndarray) -> float:
         return float(-log_softmax(logits, axis=1)[rows, labels].mean())
 
-    return temperature_scaling.fit(loss, np.log(np.maximum(probabilities, _TINY)))[0]
+    return _fit(loss, np.log(np.maximum(probabilities, _TINY)), len(labels))
 
 
 def fit_labels(labels: np.ndarray, probabilities: np.ndarray) -> float:
@@ -86,7 +89,22 @@ def fit_labels(labels: np.ndarray, probabilities: np.ndarray) -> float:
     def loss(logits: np.ndarray) -> float:
         return float(np.logaddexp(0.0, signs * logits).mean())
 
-    return temperature_scaling.fit(loss, _logits(probabilities))[0]
+    return _fit(loss, _logits(probabilities), labels.size)
+
+
+def _fit(loss: Callable[[np.ndarray], float], logits: np.ndarray, count: int) -> float:
+    """The temperature with the lowest loss; 1 where few examples do not tell it from 1.
+
+    That is decided by a likelihood-ratio test at 5%: a temperature that is fitted to chance would
+    make probabilities that are calibrated already a little worse.
+
+    Args:
+        loss: the mean loss of logits, in nats.
+        logits: of the examples.
+        count: that the loss is the mean of.
+    """
+    temperature, scaled = temperature_scaling.fit(loss, logits)
+    return temperature if 2 * count * (loss(logits) - scaled) > _CRITICAL else 1.0
 
 
 def scale_classes(probabilities: np.ndarray, temperature: float) -> np.ndarray:

@@ -8,7 +8,7 @@ from scipy.special import expit, log_softmax, softmax
 from sklearn import metrics as sk
 
 from fmkit.core.errors import DataError
-from fmkit.evaluation import classification, multi_label
+from fmkit.evaluation import calibration, classification, multi_label
 from fmkit.evaluation.diagnostics import probabilities as diagnostics
 from fmkit.evaluation.diagnostics.results import Predictions
 
@@ -82,9 +82,18 @@ def test_the_temperature_is_that_of_validation_and_lowers_the_error_of_test():
     assert errors["calibrated"] < 0.5 * errors["model"]
 
 
+def test_a_temperature_that_is_not_told_from_1_is_1():
+    rng, kept = np.random.default_rng(12), 0
+    for _ in range(40):
+        probabilities = softmax(rng.normal(size=(150, 3)), axis=1)
+        labels = (rng.random(150)[:, None] > probabilities.cumsum(axis=1)).sum(axis=1)
+        kept += calibration.fit_classes(labels, probabilities) == 1
+    assert 34 <= kept < 40  # calibrated as they are, but for 5%
+
+
 def test_the_temperature_of_labels():
-    labels, logits, validation = label_table(2000, 2, sharpness=3)
-    own, _, test = label_table(1000, 3, sharpness=3)
+    labels, logits, validation = label_table(2000, 2, sharpness=8)
+    own, _, test = label_table(1000, 3, sharpness=8)
     result = diagnostics.of_labels(Predictions("test", test, validation))
 
     def loss(temperature):
