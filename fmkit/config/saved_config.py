@@ -17,7 +17,7 @@ from fmkit.core.files import input_path
 _PLAIN = re.compile(r"(?!(null|true|false|inf|nan)$)(\.{0,2}/)?[a-z_][a-z0-9_./-]*", re.IGNORECASE)
 """Texts that Hydra reads as they are, without quotes."""
 
-_OLDER = {"data": {"refit": "false"}}
+_OLDER = {"data": {"refit": "false"}, "model": {"normalize": "none"}}
 """By group, what keys mean that a run of an earlier version does not have; others their default."""
 
 

@@ -50,6 +50,20 @@ def solves_all(config: TrainConfig, user_keys: Collection[str] = ()) -> bool:
     )
 
 
+def may_cross_validate(config: TrainConfig, validation: int) -> bool:
+    """Whether a phase may choose its head by cross-validation, so far as the config says.
+
+    Args:
+        validation: examples of that split.
+    """
+    return any(
+        phase.solver == "cross_validation"
+        or (phase.solver == "auto" and validation < ENOUGH_VALIDATION)
+        for name, phase in config.stage.items()
+        if not next(_obstacles(config, name), "")
+    )
+
+
 def _obstacles(config: TrainConfig, name: str) -> Iterator[str]:
     """What is in the way of solving a phase's head, as the ends of sentences."""
     task: Any = config.task

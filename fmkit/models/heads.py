@@ -1,7 +1,9 @@
-"""Heads on a backbone: pooling, dropout, a hidden layer, logits.
+"""Heads on a backbone: pooling, features at one length, dropout, a hidden layer, logits.
 
 B batch, T tokens, D features, C classes, h w cells of a feature map.
 """
+
+from typing import Any
 
 import keras
 from keras import ops
@@ -9,6 +11,7 @@ from keras import ops
 from fmkit.config.schema.model import ModelConfig
 from fmkit.core.errors import ConfigError, received
 from fmkit.models.backbone import FeatureModel
+from fmkit.models.keras_internals import run_graph
 
 HEAD_PREFIXES = ("head_", "logits")
 """How the names of a head's layers begin; no layer of a backbone's blocks is called like that."""
@@ -16,7 +19,10 @@ HEAD_PREFIXES = ("head_", "logits")
 POOLINGS = ("auto", "avg", "max", "cls")
 """For images, and for anything else whose features have no mask."""
 TEXT_POOLINGS = (*POOLINGS, "last", "attention")
+LENGTH = "head_length/length"
+"""The path of the weight of `FixedLength`."""
 _FAR_BELOW = -1e9  # added to the features of padding before the maximum
+_SHORTEST = 1e-12  # features of this length and below stay what they are, nearly 0
 
 
 def classification_head(
@@ -31,9 +37,22 @@ def classification_head(
     Args:
         backbone: whose features are classified.
         classes: C, 2 or more.
-        config: `pooling`, `dropout` and `hidden` are read; see `pool`.
+        config: see `below_logits`.
     """
-    return logits(classes)(hidden(pool(backbone, config.pooling), config))
+    return logits(classes)(below_logits(backbone, config))
+
+
+def below_logits(backbone: FeatureModel, config: ModelConfig) -> keras.KerasTensor:
+    """What a head's last layer reads: pooled features (B, D), or those of its hidden layer.
+
+    Args:
+        backbone: whose features are pooled.
+        config: `pooling`, `normalize`, `dropout` and `hidden` are read.
+    """
+    features = pool(backbone, config.pooling)
+    if config.normalize != "none":
+        features = FixedLength(0.0 if config.normalize == "auto" else None)(features)
+    return hidden(features, config)
 
 
 def logits(units: int) -> keras.layers.Dense:
@@ -44,8 +63,59 @@ def logits(units: int) -> keras.layers.Dense:
     return keras.layers.Dense(units, kernel_initializer="zeros", dtype="float32", name="logits")
 
 
+class FixedLength(keras.layers.Layer):
+    """Features at one length, as far as they have any: (B, D) -> (B, D), float32.
+
+    Pooled features of photos with strong and with weak contrast differ in length more than in
+    meaning, and linear heads are often better without it. Whether they are is known once a head is
+    solved, so that the layer is there before and its weight decides.
+
+    Args:
+        length: of the features at first; 0 leaves them as they are, and None is the root of D.
+    """
+
+    def __init__(self, length: float | None = None) -> None:
+        super().__init__(name="head_length", dtype="float32")
+        self._initial = length
+
+    def build(self, input_shape: Any) -> None:
+        """Add the weight, which no optimizer trains."""
+        initial = input_shape[-1] ** 0.5 if self._initial is None else self._initial
+        self.length = self.add_weight(
+            shape=(), initializer=keras.initializers.Constant(initial), trainable=False,
+            name="length",
+        )  # fmt: skip
+
+    def call(self, inputs: Any) -> Any:
+        """The features times a factor of each example's."""
+        squares = ops.sum(ops.square(inputs), axis=-1, keepdims=True)
+        factors = self.length * ops.rsqrt(ops.maximum(squares, _SHORTEST**2))
+        return inputs * ops.where(self.length > 0, factors, 1.0)
+
+
+def fixed_length(model: keras.Model) -> FixedLength | None:
+    """The layer of a network that gives features one length; None where it has none."""
+    return next((layer for layer in model.layers if isinstance(layer, FixedLength)), None)
+
+
+def with_keras_layers(network: keras.Model) -> keras.Model:
+    """A network with layers of Keras in place of `FixedLength`, or with none if that does nothing.
+
+    It shares all other layers, and their weights.
+    """
+    layer = fixed_length(network)
+    if layer is None:
+        return network
+    features, length = layer.input, float(ops.convert_to_tensor(layer.length))
+    if length > 0:
+        features = keras.layers.UnitNormalization(dtype="float32", name="head_unit")(features)
+        features = keras.layers.Rescaling(length, dtype="float32", name="head_scale")(features)
+    outputs = run_graph(keras.Model(layer.output, network.output), [features])
+    return keras.Model(network.inputs[0], outputs, name=network.name)
+
+
 def hidden(features: keras.KerasTensor, config: ModelConfig) -> keras.KerasTensor:
-    """What is below the last layer of a head: dropout, and a hidden layer where one is asked for.
+    """Dropout, and a hidden layer where one is asked for.
 
     Args:
         features: vectors (B, D), or one for each token, (B, T, D).

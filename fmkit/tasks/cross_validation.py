@@ -6,6 +6,7 @@ N examples, K outputs.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from fmkit.core.bootstrap import mean_intervals
 from fmkit.tasks import linear_probe
 from fmkit.tasks.linear_probe import Folds
-from fmkit.tasks.linear_problems import Problem
+from fmkit.tasks.linear_problems import SCALINGS, Problem
 
 _FOLDS, _REPEATS = 5, 3
 _MAX_REPEATED, _ENOUGH = 1000, 2000
@@ -78,7 +79,7 @@ def make_folds(strata: np.ndarray, groups: np.ndarray | None, seed: int) -> list
 
 def choose(
     problem: Problem, features: np.ndarray, strata: np.ndarray, groups: np.ndarray | None,
-    seed: int,
+    seed: int, scalings: Sequence[str] = SCALINGS,
 ) -> CrossValidation:  # fmt: skip
     """Choose scaling and strength of a linear head by the loss of examples out of fold.
 
@@ -90,15 +91,16 @@ def choose(
         strata: what folds are stratified by, unless the problem knows better, (N,).
         groups: of examples that must not be divided, (N,), or None.
         seed: of folds and intervals.
+        scalings: to choose from.
     """
     own = problem.strata()
     repeats = make_folds(strata if own is None else own, groups, seed)
     everything, folds = np.arange(len(features)), repeats[0]
     enough = max(1, -(-len(folds) * _ENOUGH // len(features)))
     searched = folds[:enough] if len(repeats) == 1 else [pair for fold in repeats for pair in fold]
-    choice = linear_probe.choose(problem, features, searched, everything)
+    choice = linear_probe.choose(problem, features, searched, scalings)
     outputs = linear_probe.held_out_outputs(
-        problem, features, folds, everything, choice.scaling, choice.strength
+        problem, features, folds, choice.scaling, choice.strength
     )
     columns = problem.metrics(outputs, everything)
     metrics = {name: float(column.mean()) for name, column in columns.items()}

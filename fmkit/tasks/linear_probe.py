@@ -6,6 +6,7 @@ N examples, n of them fitted to, D features, K outputs: see `fmkit.tasks.linear_
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from fmkit.core import machine
-from fmkit.tasks.linear_problems import SCALINGS, Axes, Problem, Solution, principal_axes
+from fmkit.tasks.linear_problems import SCALINGS, Problem, principal_axes
 
 STRENGTHS = tuple(float(value) for value in np.logspace(-5, 4, 19))
 """The inverse L2 strengths to try, scikit-learn's C: half a decade apart. A ridge's alpha is 1 / C.
@@ -60,27 +61,27 @@ class Choice:
 
 @_few_threads
 def choose(
-    problem: Problem, features: np.ndarray, folds: Folds, fitted: np.ndarray,
-    scalings: Iterable[str] = SCALINGS,
-) -> Choice:  # fmt: skip
+    problem: Problem, features: np.ndarray, folds: Folds, scalings: Iterable[str] = SCALINGS
+) -> Choice:
     """Choose scaling and strength by the loss of the examples that folds hold out.
 
     The strengths are tried from the strongest penalty on, each from the solution of the one before,
     until `Problem.patience` in a row are no better.
 
+    Each fold scales features by what it is fitted to: a deviation that the held-out examples have
+    a part in hides features that are nearly constant without them, and larger in new examples.
+
     Args:
         features: (N, D).
-        fitted: positions of all that is fitted to in some fold; features are scaled by these.
     """
     losses: dict[str, dict[float, float]] = {}
     for scaling in scalings:
-        axes = principal_axes(features, fitted, scaling)
-        solvers = [problem.solver(axes, rows) for rows, _ in folds]
+        solvers = [(_Fold(problem, features, pair, scaling), pair[1]) for pair in folds]
         by_strength = losses[scaling] = {}
         for strength in STRENGTHS:
             of_folds = [
-                _held_out_losses(problem, axes, solve(strength, _SEARCH), held_out)
-                for solve, (_, held_out) in zip(solvers, folds, strict=True)
+                problem.metrics(fold.outputs(strength, _SEARCH), held_out)["loss"]
+                for fold, held_out in solvers
             ]
             by_strength[strength] = float(np.concatenate(of_folds).mean())
             row = np.array([*by_strength.values()])
@@ -93,23 +94,30 @@ def choose(
     return Choice(scaling, strength, loss, losses)
 
 
-def _held_out_losses(
-    problem: Problem, axes: Axes, solution: Solution, rows: np.ndarray
-) -> np.ndarray:
-    return problem.metrics(problem.outputs(axes, solution, rows), rows)["loss"]
+class _Fold:
+    """Solves for what a fold is fitted to, in its own axes."""
+
+    def __init__(
+        self, problem: Problem, features: np.ndarray, fold: tuple[np.ndarray, np.ndarray],
+        scaling: str,
+    ) -> None:  # fmt: skip
+        rows, held_out = fold
+        axes = principal_axes(features, rows, scaling)
+        self._problem, self._solve = problem, problem.solver(axes, rows)
+        self._axes = dataclasses.replace(axes, x=axes.x[held_out])
+
+    def outputs(self, strength: float, tolerance: float) -> np.ndarray:
+        """Outputs of the held-out examples, (n, K)."""
+        everything = np.arange(len(self._axes.x))
+        return self._problem.outputs(self._axes, self._solve(strength, tolerance), everything)
 
 
 @_few_threads
 def held_out_outputs(
-    problem: Problem, features: np.ndarray, folds: Folds, fitted: np.ndarray, scaling: str,
-    strength: float,
-) -> np.ndarray:  # fmt: skip
+    problem: Problem, features: np.ndarray, folds: Folds, scaling: str, strength: float
+) -> np.ndarray:
     """The outputs of each example by the fold that holds it out, (N, K); one fold must do so."""
-    axes = principal_axes(features, fitted, scaling)
-    parts = [
-        problem.outputs(axes, problem.solver(axes, rows)(strength, _EXACT), held_out)
-        for rows, held_out in folds
-    ]
+    parts = [_Fold(problem, features, fold, scaling).outputs(strength, _EXACT) for fold in folds]
     outputs = np.empty((len(features), parts[0].shape[1]))
     for (_, held_out), part in zip(folds, parts, strict=True):
         outputs[held_out] = part

@@ -21,11 +21,12 @@ from scipy import linalg
 from scipy.optimize import minimize
 from scipy.special import expit, logsumexp
 
-SCALINGS = ("standardised", "none")
+SCALINGS = ("standardised", "none", "unit")
 """Each feature in its own standard deviations, or all of them in one, the root of the mean square
-of theirs, so that one grid of strengths serves both."""
+of theirs, so that one grid of strengths serves both; `unit` is `none` of features at one length."""
 
 _ITERATIONS = 1000
+_SHORTEST = 1e-12
 _MAX_EXACT_VALUES = 2**23  # features beyond this many numbers are multiplied in single precision
 
 Solution = tuple[np.ndarray, np.ndarray]
@@ -58,21 +59,36 @@ class Axes:
         return [kernel.astype(np.float32), bias.astype(np.float32)]
 
 
+def length_of(features: np.ndarray, rows: np.ndarray, scaling: str) -> float:
+    """The length that a scaling gives all features, or 0 where it leaves them as they are.
+
+    It is the root of the mean square of their own, so that a head has weights of the usual size.
+    """
+    if scaling != "unit":
+        return 0.0
+    return float(np.sqrt(np.square(features[rows], dtype=np.float64).sum(axis=1).mean()))
+
+
 def principal_axes(features: np.ndarray, rows: np.ndarray, scaling: str) -> Axes:
-    """Centre, scale and rotate features, all by the examples at `rows`.
+    """Bring features to one length if asked for; centre, scale and rotate them.
+
+    All of it goes by the examples at `rows`.
 
     Args:
         features: (N, D).
         rows: (n,) positions.
         scaling: one of `SCALINGS`.
     """
+    if length := length_of(features, rows, scaling):
+        norms = np.sqrt(np.square(features, dtype=np.float64).sum(axis=1, keepdims=True))
+        features = features * (length / np.maximum(norms, _SHORTEST))
     dtype = np.float64 if features.size <= _MAX_EXACT_VALUES else np.float32
     fitted = features[rows]
     mean, scale = fitted.mean(axis=0, dtype=np.float64), fitted.std(axis=0, dtype=np.float64)
     # The weight of a feature that hardly changes is 0: MiniLM has features of 1e-31, and a weight
     # of 1e31 would make the first step of fine-tuning NaN.
     is_constant = scale <= 1e-6 * np.maximum(np.abs(mean), scale.max())
-    if scaling == "none":
+    if scaling != "standardised":
         scale = np.full_like(scale, np.sqrt(np.square(scale).mean()))
     scale[is_constant] = np.inf
     x = ((features - mean) / scale).astype(dtype)

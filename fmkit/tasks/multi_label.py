@@ -62,7 +62,7 @@ class MultiLabel(Task):
         are rare (Lin et al. 2017, 4.1): else the first steps would learn only these. With balanced
         weights the log odds are 0.
         """
-        vector = heads.hidden(heads.pool(backbone, config.pooling), config)
+        vector = heads.below_logits(backbone, config)
         last = heads.logits(self._width)
         outputs = last(vector)
         odds = self._weights[0] * self._rates / (self._weights[1] * (1 - self._rates))

@@ -60,7 +60,7 @@ class Regression(Task):
 
         It begins at the mean of the training split.
         """
-        vector = heads.hidden(heads.pool(backbone, config.pooling), config)
+        vector = heads.below_logits(backbone, config)
         self.inference_input = heads.logits(self._width)(vector)
         return self._units(self.inference_input)
 

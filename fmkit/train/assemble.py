@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from fmkit.config import objectives as objectives_config
+from fmkit.config import solvers
 from fmkit.config.registry import task_entry
 from fmkit.config.schema.commands import TrainConfig
 from fmkit.config.schema.task import JointConfig
@@ -152,6 +153,12 @@ def assemble(
         others: of a joint run, the data of the other objectives.
     """
     loads = saved is None or _needs_first_weights(config)
+    validation = len(data.splits.get("val", ()))
+    if (
+        config.model.normalize == "auto" and saved is None and config.init is None
+        and not solvers.may_cross_validate(config, validation)
+    ):  # fmt: skip
+        config.model.normalize = "none"  # nothing would choose
     with devices.scope(machine):
         backbone, task, model, joint = _build(config, data, others or {}, with_weights=loads)
         task_data.check_monitor(config.task, task)

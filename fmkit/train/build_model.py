@@ -15,7 +15,7 @@ from fmkit.core.types import DataSpec
 from fmkit.data.examples import Examples
 from fmkit.data.images.image_size import input_side
 from fmkit.data.loaders.base import Loader
-from fmkit.models import lora
+from fmkit.models import heads, lora
 from fmkit.models import registry as model_registry
 from fmkit.models.backbone import Backbone
 from fmkit.tasks import registry as task_registry
@@ -78,7 +78,8 @@ def inference_model(
         shown = keras.layers.Rescaling(1 / temperature, dtype="float32", name="temperature")(shown)
     deployed_input = modality_entry(modality).deployed_input
     if not deployed_input:
-        return keras.Model(model.inputs[0], task.inference(shown), name="fmkit")
+        network = heads.with_keras_layers(keras.Model(model.inputs[0], shown))
+        return keras.Model(network.inputs[0], task.inference(network.output), name="fmkit")
     inputs, prepared = load(deployed_input)(model.inputs[0], data)
-    network = keras.Model(model.inputs[0], shown, name="network")
+    network = heads.with_keras_layers(keras.Model(model.inputs[0], shown, name="network"))
     return keras.Model(inputs, task.inference(network(prepared)), name="fmkit")

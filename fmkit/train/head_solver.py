@@ -14,6 +14,7 @@ import numpy as np
 from fmkit.core import files, npz, signals
 from fmkit.core.errors import ConfigError, DataError, join_names
 from fmkit.data.stratify import strata
+from fmkit.models import heads
 from fmkit.store import run_dir
 from fmkit.store.run_dir import RunWriter
 from fmkit.tasks import cross_validation, linear_probe, linear_problems
@@ -24,6 +25,11 @@ from fmkit.train.phases import Phase
 from fmkit.train.run_context import RunContext
 
 _LAYER = "logits"  # the last one of a head
+_DESCRIPTIONS = {
+    "standardised": "standardised",
+    "none": "in one scale",
+    "unit": "at one length",
+}
 
 
 def solve(context: RunContext, phase: Phase, inputs: PhaseInputs, callbacks: list[Any]) -> None:
@@ -86,6 +92,9 @@ def refit(
     problem = context.assembly.task.linear_problem(_targets(context.assembly, positions))
     weights = linear_probe.fit(problem, features, record["scaling"], record["strength"])
     inputs.model.get_layer(_LAYER).set_weights(weights)
+    if layer := heads.fixed_length(inputs.model):
+        everything = np.arange(len(features))
+        layer.length.assign(linear_problems.length_of(features, everything, record["scaling"]))
 
 
 def _gather(
@@ -98,12 +107,19 @@ def _gather(
     return features, np.concatenate([assembly.splits[name] for name in names])
 
 
+def _scalings(assembly: Assembly) -> tuple[str, ...]:
+    """The scalings that the network can compute."""
+    at_one_length = {"auto": (False, True), "none": (False,), "unit": (True,)}
+    allowed = at_one_length[assembly.config.model.normalize]
+    return tuple(name for name in linear_problems.SCALINGS if (name == "unit") in allowed)
+
+
 def _targets(assembly: Assembly, positions: np.ndarray) -> np.ndarray:
     return np.asarray(assembly.task.targets(assembly.examples)[positions])
 
 
 def _choose_on_validation(context: RunContext, phase: Phase, inputs: PhaseInputs) -> dict[str, Any]:
-    """The L2 strength with the lowest validation loss, of features that are standardised."""
+    """The L2 strength with the lowest validation loss, of features in the first scaling."""
     assembly = context.assembly
     if inputs.validation is None:
         raise ConfigError(
@@ -114,8 +130,8 @@ def _choose_on_validation(context: RunContext, phase: Phase, inputs: PhaseInputs
     features, positions = _gather(assembly, inputs, ["train", "val"])
     problem = assembly.task.linear_problem(_targets(assembly, positions))
     train, held_out = np.split(np.arange(len(positions)), [len(assembly.splits["train"])])
-    scalings = linear_problems.SCALINGS[:1]
-    choice = linear_probe.choose(problem, features, [(train, held_out)], train, scalings)
+    scalings = _scalings(assembly)[:1]
+    choice = linear_probe.choose(problem, features, [(train, held_out)], scalings)
     return {"solver": phase.solver, "fitted_on": ["train"], **linear_probe.record(problem, choice)}
 
 
@@ -139,7 +155,7 @@ def _cross_validate(
         )
     result = cross_validation.choose(
         assembly.task.linear_problem(_targets(assembly, positions)),
-        features, stratum, groups, assembly.config.runtime.seed,
+        features, stratum, groups, assembly.config.runtime.seed, _scalings(assembly),
     )  # fmt: skip
     following = assembly.phases[assembly.phases.index(phase) + 1 :]
     trains_later = any(
@@ -201,7 +217,7 @@ def describe(record: dict[str, Any]) -> str:
         shown.append(f"{metric} {value:.4f} (95% {low:.4f} to {high:.4f})")
     folds = f"{record['folds']} folds"
     folds += f" x {record['repeats']}" if record["repeats"] > 1 else ""
-    scaling = "standardised" if record["scaling"] == "standardised" else "in one scale"
+    scaling = _DESCRIPTIONS[record["scaling"]]
     return (
         f"{name} {record[name]:.3g} and features {scaling}, chosen by {folds} of "
         f"{record['examples']:,} examples ({join_names(record['chosen_on'])}); out of fold "

@@ -17,7 +17,7 @@ from fmkit.core.errors import ArtifactError, ConfigError, join_names
 from fmkit.core.types import DataSpec
 from fmkit.models import lora
 from fmkit.models.backbone import Backbone
-from fmkit.models.heads import HEAD_PREFIXES
+from fmkit.models.heads import HEAD_PREFIXES, LENGTH
 from fmkit.models.tokenizers import tokenizer as tokenizers
 from fmkit.models.weights.formats import open_weights
 from fmkit.store import run_dir
@@ -171,12 +171,14 @@ def _load_heads(
             task, part = saved_config.task_of(before, source)
             values = weights if part is None else joint.weights_of(part, weights)
             same_outputs = _outputs(run.spec(part)) == _outputs(objective.data.spec)
+            values = {LENGTH: np.zeros((), np.float32), **values}  # runs before 0.5 have none
+            same_features = LENGTH in head or not values[LENGTH] > 0
             same_head = head_owner(task.name) == head_owner(objective.task.name)
             same_shapes = all(
                 path in values and values[path].shape == tuple(variable.shape)
                 for path, variable in head.items()
             )
-            if same_outputs and same_head and same_shapes:
+            if same_outputs and same_head and same_features and same_shapes:
                 for path, variable in head.items():
                     variable.assign(values[path])
                 has_head[objective.name] = True

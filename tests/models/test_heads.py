@@ -83,3 +83,63 @@ def test_no_dropout_layer_where_none_is_wanted():
     config = ModelConfig("small_cnn", dropout=0.0)
     logits = heads.logits(2)(heads.hidden(inputs, config))
     assert [each.name for each in keras.Model(inputs, logits).layers][1:] == ["logits"]
+
+
+VECTORS = np.vstack([RNG.normal(3, 2, size=(3, 5)), np.zeros((1, 5))]).astype("float32")
+LENGTHS = np.linalg.norm(VECTORS, axis=1, keepdims=True)
+
+
+def network_of(normalize):
+    """A head of three classes on vectors, its kernel at random."""
+    inputs = keras.Input((5,))
+    backbone = SimpleNamespace(model=keras.Model(inputs, inputs), has_class_token=False, mask=None)
+    config = ModelConfig(name="small_cnn", normalize=normalize, dropout=0.5)
+    network = keras.Model(inputs, heads.classification_head(backbone, 3, config))
+    network.get_layer("logits").kernel.assign(np.random.default_rng(1).normal(size=(5, 3)))
+    return network
+
+
+def logits_of(network, vectors):
+    return vectors @ np.asarray(network.get_layer("logits").kernel)
+
+
+@pytest.mark.parametrize("length", [0.0, 7.0])
+def test_features_at_one_length(length):
+    network = network_of("auto")
+    assert float(heads.fixed_length(network).length) == 0
+    assert [weight.path for weight in network.non_trainable_weights][-1] == heads.LENGTH
+    heads.fixed_length(network).length.assign(length)
+    factors = length / np.maximum(LENGTHS, 1e-12) if length else 1
+    expected = logits_of(network, VECTORS * factors)
+    np.testing.assert_allclose(network(VECTORS), expected, rtol=1e-5, atol=1e-5)
+    deployed = heads.with_keras_layers(network)
+    assert {type(layer).__module__.split(".")[0] for layer in deployed.layers} == {"keras"}
+    np.testing.assert_allclose(deployed(VECTORS), expected, rtol=1e-5, atol=1e-5)
+    assert deployed.get_layer("logits") is network.get_layer("logits")
+    assert heads.with_keras_layers(deployed) is deployed
+
+
+def test_a_length_that_is_required_is_that_of_features_around_one():
+    assert float(heads.fixed_length(network_of("unit")).length) == pytest.approx(5**0.5)
+    assert heads.fixed_length(network_of("none")) is None
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="its own gradients")
+@pytest.mark.parametrize("length", [0.0, 7.0])
+def test_gradients_at_one_length_are_finite_and_without_one_are_those_of_no_layer(length):
+    import tensorflow as tf
+
+    gradients = []
+    for network in (network_of("auto"), network_of("none")):
+        if layer := heads.fixed_length(network):
+            layer.length.assign(length)
+        inputs = tf.constant(VECTORS)
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            loss = tf.reduce_sum(tf.square(network(inputs)))
+        gradients.append(tape.gradient(loss, inputs).numpy())
+    assert np.isfinite(gradients[0]).all()
+    assert length or (gradients[0] == gradients[1]).all()
+    if length:  # along the features, length does not change
+        along = (gradients[0] * VECTORS).sum(axis=1)
+        np.testing.assert_allclose(along[:3], 0, atol=1e-3)

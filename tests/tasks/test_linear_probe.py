@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
-from sklearn.linear_model import LogisticRegression, LogisticRegressionCV, Ridge, RidgeCV
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import log_loss
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from fmkit.tasks import cross_validation, linear_probe
 from fmkit.tasks.linear_probe import STRENGTHS
@@ -22,12 +25,21 @@ def digits(count, classes=10):
 
 def scaled(x, rows=slice(None), scaling="standardised"):
     """By a plain loop over the features: centred, in deviations, or in the root mean square."""
-    parts = np.asarray(x, np.float64)
+    parts = at_length(x, scaling, rows).astype(np.float64)
     mean, scale = parts[rows].mean(axis=0), parts[rows].std(axis=0)
     dead = scale == 0
-    if scaling == "none":
+    if scaling != "standardised":
         scale = np.full_like(scale, np.sqrt((scale**2).mean()))
     return (parts - mean) / np.where(dead, np.inf, scale)
+
+
+def at_length(x, scaling, rows=slice(None)):
+    """The features that a head of a scaling reads."""
+    lengths = np.linalg.norm(x.astype(np.float64), axis=1)
+    factors = (
+        np.sqrt((lengths[rows] ** 2).mean()) / lengths if scaling == "unit" else 1 + 0 * lengths
+    )
+    return x * factors[:, None]
 
 
 def softmax(logits):
@@ -46,7 +58,8 @@ def test_classes_agree_with_scikit_learn(classes, count, scaling):
     assert kernel.shape == (64, classes)
     reference = LogisticRegression(C=0.1, **EXACT).fit(scaled(x, scaling=scaling), y, weights)
     expected = reference.predict_proba(scaled(x, scaling=scaling))
-    np.testing.assert_allclose(softmax(x @ kernel + bias), expected, atol=2e-4)
+    logits = at_length(x, scaling) @ kernel + bias
+    np.testing.assert_allclose(softmax(logits), expected, atol=2e-4)
 
 
 @pytest.mark.parametrize("classes", [2, 10])
@@ -54,7 +67,7 @@ def test_one_split_chooses_what_its_held_out_half_likes_best(classes):
     x, y = digits(300, classes)
     train, held_out = np.arange(150), np.arange(150, 300)
     problem = Classes(y, None, classes)
-    choice = linear_probe.choose(problem, x, [(train, held_out)], train, ["standardised"])
+    choice = linear_probe.choose(problem, x, [(train, held_out)], ["standardised"])
     (losses,) = choice.losses.values()
     assert losses[choice.strength] == min(losses.values()) == choice.loss
     parts = scaled(x, train)
@@ -68,19 +81,12 @@ def test_one_split_chooses_what_its_held_out_half_likes_best(classes):
 def test_cross_validation_chooses_as_scikit_learn_on_the_same_folds(classes):
     x, y = digits(200, classes)
     (folds, *_) = cross_validation.make_folds(y, None, 3)
-    choice = linear_probe.choose(
-        Classes(y, None, classes), x, folds, np.arange(len(x)), ["standardised"]
-    )
-    reference = LogisticRegressionCV(
-        Cs=STRENGTHS[2:15],
-        cv=folds,
-        scoring="neg_log_loss",
-        use_legacy_attributes=False,
-        l1_ratios=(0,),
-        **EXACT,
-    ).fit(scaled(x), y)
-    assert choice.strength == pytest.approx(reference.C_)
-    assert choice.loss == pytest.approx(-reference.scores_.mean(axis=0).max(), rel=2e-2)
+    choice = linear_probe.choose(Classes(y, None, classes), x, folds, ["standardised"])
+    steps = make_pipeline(StandardScaler(), LogisticRegression(**EXACT))  # scaled in each fold
+    grid = {"logisticregression__C": STRENGTHS[2:15]}
+    reference = GridSearchCV(steps, grid, cv=folds, scoring="neg_log_loss").fit(x, y)
+    assert choice.strength == pytest.approx(reference.best_params_["logisticregression__C"])
+    assert choice.loss == pytest.approx(-reference.best_score_, rel=2e-2)
 
 
 def test_the_loss_out_of_fold_is_that_of_a_plain_loop():
@@ -88,9 +94,10 @@ def test_the_loss_out_of_fold_is_that_of_a_plain_loop():
     result = cross_validation.choose(Classes(y, None, 10), x, y, None, 0)
     record = result.record
     assert (record["folds"], record["repeats"], record["examples"]) == (5, 3, 120)
-    logits, losses, parts = np.empty((120, 10)), [], scaled(x, scaling=record["scaling"])
+    logits, losses = np.empty((120, 10)), []
     for repeat, folds in enumerate(cross_validation.make_folds(y, None, 0)):
         for train, held_out in folds:
+            parts = scaled(x, train, record["scaling"])
             model = LogisticRegression(C=record["C"], **EXACT).fit(parts[train], y[train])
             probabilities = model.predict_log_proba(parts[held_out])
             losses += (-probabilities[np.arange(len(held_out)), y[held_out]]).tolist()
@@ -131,12 +138,13 @@ def test_numbers_are_a_ridge_regression(count):
     x = draw.normal(2, np.linspace(0.1, 9, 30), (count, 30)).astype("f4")
     y = np.stack([x[:, 0] + 0.2 * x[:, 1] + draw.normal(0, 2, count), -x[:, 2]], axis=1)
     (folds, *_) = cross_validation.make_folds(Numbers(y).strata(), None, 0)
-    choice = linear_probe.choose(Numbers(y), x, folds, np.arange(count), ["standardised"])
+    choice = linear_probe.choose(Numbers(y), x, folds, ["standardised"])
     (losses,) = choice.losses.values()
     assert list(losses) == list(STRENGTHS)
-    reference = RidgeCV([1 / key for key in STRENGTHS], cv=folds, scoring="neg_mean_squared_error")
-    reference.fit(scaled(x), y)
-    assert 1 / choice.strength == pytest.approx(reference.alpha_)
+    grid = {"ridge__alpha": [1 / key for key in STRENGTHS]}
+    steps = make_pipeline(StandardScaler(), Ridge())  # scaled in each fold
+    reference = GridSearchCV(steps, grid, cv=folds, scoring="neg_mean_squared_error").fit(x, y)
+    assert 1 / choice.strength == pytest.approx(reference.best_params_["ridge__alpha"])
     kernel, bias = linear_probe.fit(Numbers(y), x, choice.scaling, choice.strength)
     expected = Ridge(alpha=1 / choice.strength).fit(scaled(x), y).predict(scaled(x))
     np.testing.assert_allclose(x @ kernel + bias, expected, atol=1e-3)
@@ -182,10 +190,9 @@ def test_labels_and_classes_that_a_fold_lacks_are_constant():
     only = Classes(np.zeros(30, int), None, 2)
     _, bias = linear_probe.fit(Classes(np.arange(30) % 2, None, 2), x, "none", 1e-5)
     assert abs(bias).max() < 10
-    outputs = linear_probe.held_out_outputs(
-        only, x, [(np.arange(15), np.arange(15, 30)), (np.arange(15, 30), np.arange(15))],
-        np.arange(30), "none", 1.0,
-    )  # fmt: skip
+    halves = np.split(np.arange(30), 2)
+    folds = [(halves[0], halves[1]), (halves[1], halves[0])]
+    outputs = linear_probe.held_out_outputs(only, x, folds, "none", 1.0)
     assert (softmax(outputs)[:, 0] > 0.95).all()
 
 
@@ -202,3 +209,19 @@ def test_a_feature_that_hardly_changes_gets_no_weight(dead):
     kernel, bias = linear_probe.fit(Classes(y, None, 2), constant, "none", 1.0)
     chances = softmax(constant @ kernel + bias)[0]
     np.testing.assert_allclose(chances, np.bincount(y) / 60, atol=1e-4)
+
+
+def test_held_out_examples_have_no_part_in_the_scaling_of_a_fold():
+    """A feature that only some examples have: in a fold without them it is constant."""
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=(60, 4)).astype("f4")
+    y = (x[:, 0] + draw.normal(size=60) > 0).astype(int)
+    x[:, 3] = 0
+    rows, held_out = np.arange(40), np.arange(40, 60)
+    problem = Classes(y, None, 2)
+    before = linear_probe.choose(problem, x, [(rows, held_out)], SCALINGS[:2])
+    x[held_out, 3] = 50 * (1 - 2 * y[held_out])
+    assert linear_probe.choose(problem, x, [(rows, held_out)], SCALINGS[:2]) == before
+    outputs = linear_probe.held_out_outputs(problem, x, [(rows, held_out)], "standardised", 1.0)
+    kernel, bias = linear_probe.fit(problem, x, "standardised", 1.0, rows)
+    np.testing.assert_allclose(outputs[held_out], x[held_out] @ kernel + bias, atol=1e-4)

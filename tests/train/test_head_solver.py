@@ -1,20 +1,24 @@
 """Heads that are solved by cross-validation, through the real loop."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 from small_runs import assembled, folder, images, settings, train
+from test_resume import assert_same, cut, go_on, snapshot
 from test_supervised_runs import examples as supervised_examples
 
 from fmkit.config.schema.stage import PhaseConfig
 from fmkit.config.schema.task import MultiLabelConfig, RegressionConfig
 from fmkit.core.errors import ConfigError, DataError, Interrupted
 from fmkit.data.content.images import ImageArray
+from fmkit.models import heads
 from fmkit.tasks import cross_validation
-from fmkit.train import freeze, head_solver, loop, solver_choice
+from fmkit.train import build_model, freeze, head_solver, init_from_run, loop, solver_choice
 from fmkit.train.features import graph_cut
+from fmkit.train.objective import Objective
 
 SOLVED = {"head": PhaseConfig(train="head", augment="none", solver="cross_validation")}
 
@@ -45,16 +49,26 @@ def features_of(done):
     return lower.predict(assembly.loader.ordered(everything), verbose=0)
 
 
+def at_length(features, record, fitted=None):
+    """Features as a head reads them, by the lengths of those that it was fitted to."""
+    if record["scaling"] != "unit":
+        return features
+    lengths = np.linalg.norm(features.astype(float), axis=1, keepdims=True)
+    fitted = lengths if fitted is None else np.linalg.norm(fitted.astype(float), axis=1)
+    return features / lengths * np.sqrt((fitted**2).mean())
+
+
 def reference(features, labels, record):
     """scikit-learn's head on features that are scaled as on record."""
+    raw, features = features, at_length(features, record)
     mean, scale = features.mean(axis=0, dtype=float), features.std(axis=0, dtype=float)
     dead = scale <= 1e-6 * np.maximum(np.abs(mean), scale.max())
-    if record["scaling"] == "none":
+    if record["scaling"] != "standardised":
         scale = np.full_like(scale, np.sqrt((scale**2).mean()))
     scale = np.where(dead, np.inf, scale)
     model = LogisticRegression(C=record["C"], tol=1e-8, max_iter=10_000)
     model.fit((features - mean) / scale, labels)
-    return lambda x: model.predict_proba((x - mean) / scale)
+    return lambda x: model.predict_proba((at_length(x, record, raw) - mean) / scale)
 
 
 def predicted(done, indices):
@@ -114,7 +128,8 @@ def test_a_head_before_gradients_leaves_validation_alone(solved, tmp_path):
     fitted = assembly.splits["train"]
     features, labels = features_of(solved), assembly.examples.labels
     model = reference(features[fitted], labels[fitted], record)
-    logits = features @ weights["logits/kernel"] + weights["logits/bias"]
+    read = at_length(features, record, features[fitted])
+    logits = read @ weights["logits/kernel"] + weights["logits/bias"]
     expected = np.log(model(features))
     np.testing.assert_allclose(logits - logits[:, :1], expected - expected[:, :1], atol=2e-2)
 
@@ -181,6 +196,78 @@ def test_a_run_that_is_stopped_before_the_head_is_solved_ends_equal(solved, tmp_
         np.testing.assert_array_equal(mine, value, err_msg=variable)
 
 
+@pytest.fixture(scope="module")
+def at_one_length(solved, tmp_path_factory):
+    """A run whose head reads features at one length, and that is fine-tuned."""
+    parent = tmp_path_factory.mktemp("at_one_length")
+    stage = {**SOLVED, "full": PhaseConfig(epochs="2", learning_rate=1e-3)}
+    config = configured(
+        parent, stage, model_normalize="unit", runtime_keep=99, data_refit="false",
+        runtime_cache_dir=str(Path(solved.status["features"]["head"]["folder"]).parent),
+    )  # fmt: skip
+    return train(parent, config, noisy())
+
+
+def test_features_at_one_length_are_part_of_the_network(solved, at_one_length):
+    done = at_one_length
+    record, fitted = done.status["solvers"]["head"], done.assembly.splits["train"]
+    assert [*record["loss_by_C"]] == ["unit"] == [record["scaling"]]
+    assert {*solved.status["solvers"]["head"]["loss_by_C"]} == {"standardised", "none", "unit"}
+    # The cache has what the backbone gives, whatever the head makes of it.
+    assert done.status["features"]["head"]["computed"] == 0
+    features, labels, weights = features_of(solved), done.assembly.examples.labels, done.saved(1)
+    rms = np.sqrt((features[fitted].astype(float) ** 2).sum(axis=1).mean())
+    assert weights[heads.LENGTH] == pytest.approx(rms, rel=1e-5)
+    read = at_length(features, record, features[fitted])
+    logits = read @ weights["logits/kernel"] + weights["logits/bias"]
+    expected = np.log(reference(features[fitted], labels[fitted], record)(features))
+    np.testing.assert_allclose(logits - logits[:, :1], expected - expected[:, :1], atol=3e-2)
+    later = done.saved(done.status["step"])
+    assert later[heads.LENGTH] == weights[heads.LENGTH]  # later phases leave it alone
+    assert np.abs(later["logits/kernel"] - weights["logits/kernel"]).max() > 1e-4
+
+
+def test_a_deployed_model_has_one_length_by_layers_of_keras(at_one_length):
+    done = at_one_length
+    assembly, test = done.assembly, done.assembly.splits["test"]
+    deployed = build_model.inference_model(
+        assembly.model, assembly.task, assembly.config.data, "image"
+    )
+    assert heads.fixed_length(deployed.get_layer("network")) is None
+    pixels = assembly.examples.content.pixels[test].astype("f4")
+    np.testing.assert_allclose(
+        deployed.predict(pixels, verbose=0), predicted(done, test), atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("step", [1, 4])
+def test_a_run_at_one_length_resumes_bit_for_bit(step, at_one_length, tmp_path):
+    """After the head, and in the phase after it; the network begins with another length."""
+    last = at_one_length.status["step"]
+    expected = snapshot(at_one_length, last)
+    run = cut(at_one_length, step, tmp_path)
+    assert_same(go_on(run, assembled(at_one_length.assembly.config, noisy())), expected, last)
+
+
+def test_init_takes_the_length_and_refuses_a_head_that_lacks_it(at_one_length):
+    done, config = at_one_length, dataclasses.replace(at_one_length.assembly.config)
+    weights, spec = done.weights, done.assembly.spec
+    for normalize, value, fits in [
+        ("unit", 3.0, True), ("auto", None, True), ("none", 3.0, False), ("none", 0.0, True),
+    ]:  # fmt: skip
+        config.model = dataclasses.replace(config.model, normalize=normalize)
+        _, task, model = build_model.build_model(config.model, config.task, spec)
+        stored = {path: array for path, array in weights.items() if path != heads.LENGTH}
+        if value is not None:
+            stored[heads.LENGTH] = np.float32(value)
+        part = Objective("", config.data, task, model, None, done.assembly)
+        run = type("Run", (), {"config": lambda self: RECORDED, "spec": lambda self, part: spec})()
+        assert init_from_run._load_heads(run, stored, model, [part]) == {"": fits}
+        if fits and normalize != "none":
+            assert float(heads.fixed_length(model).length) == (value or 0.0)
+
+
+RECORDED = {"task": {"name": "classification"}}
 AUTO = {"head": PhaseConfig(train="head", augment="none", solver="auto")}
 
 

@@ -47,6 +47,12 @@ class ModelConfig:
         choices=("auto", "avg", "max", "cls", "last", "attention"),
     )
     dropout: float = key(0.1, "Dropout rate before the last dense layer.", range=FRACTION)
+    normalize: str = key(
+        "auto",
+        "Pooled features at one length: `unit`, `none`, or `auto`: as the head's cross-validation "
+        "chooses.",
+        choices=("auto", "none", "unit"),
+    )
     hidden: int = key(
         0, "Units of a hidden layer in the head; 0 is a linear head.", range=at_least(0)
     )

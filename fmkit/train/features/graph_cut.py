@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from fmkit.models.heads import HEAD_PREFIXES
+from fmkit.models.heads import HEAD_PREFIXES, FixedLength
 from fmkit.models.keras_internals import all_layers, graph_nodes, own_trainable_variables
 from fmkit.train.task_model import TaskModel
 
@@ -81,6 +81,8 @@ def find_split(model: TaskModel) -> GraphSplit | str:
             states = getattr(operation, "non_trainable_variables", ())
             is_random = any("seed_generator_state" in variable.path for variable in states)
             reason = "draws at random" if is_random else ""
+            # What is below serves every length.
+            reason = "is set by a solver" if isinstance(operation, FixedLength) else reason
             reason = "trains" if learns(operation) else reason
         inputs = node.arguments.keras_tensors
         if not reason and fixed.issuperset(map(id, inputs)):
