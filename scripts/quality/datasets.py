@@ -59,7 +59,7 @@ _SHOTS = ("8-shot", "32-shot")
 
 DATASETS = {
     "digits": DataSet(
-        "data=digits", ("100", "500", "all"), 0.01, settings="data.flip=none",
+        "data=digits", ("100", "200", "500", "all"), 0.01, settings="data.flip=none",
         own_defaults="data.augment=none model.image_size=32", test=500,
     ),
     "mnist5k": DataSet(
