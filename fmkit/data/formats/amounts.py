@@ -25,6 +25,11 @@ _AMOUNT = re.compile(
     rf"(?P<sign>[-+\u2212]?)[{_SPACES}]*(?P<before>{_UNIT})?[{_SPACES}]*(?P<inner>[-+\u2212]?)"
     rf"(?P<digits>\.?\d(?:[\d.,'’{_SPACES}]*\d)?)[{_SPACES}]*(?P<after>{_UNIT})?"
 )
+_OTHER_UNIT = re.compile(
+    rf"[-+\u2212]?\d[\d.,]*[{_SPACES}]?(?P<unit>[^\W\d_]\S{{0,11}}|°\S?|[\"'])"
+)
+_SCALE = re.compile(rf"\d+(?:[.,]\d+)?[{_SPACES}]?(?:/|of|von|out of)[{_SPACES}]?\d+")
+_MOST_UNITS = 5  # different units of one column, such as s, min and h
 _SAME = {"€": "EUR", "£": "GBP", "₹": "INR"}
 _NEARLY = 0.9
 _LONGEST = 100  # characters
@@ -67,6 +72,20 @@ def amount(text: str) -> Amount | None:
 def are_amounts(texts: Sequence[str]) -> bool:
     """Whether nearly all texts are numbers with a unit."""
     return bool(texts) and _count(texts) >= _NEARLY * len(texts)
+
+
+def unread_numbers(texts: Sequence[str]) -> str:
+    """What is in a column of measured numbers that are not read; empty where it is something else.
+
+    They have a unit such as bar or min, or are points of a scale, as in `3/5`.
+    """
+    matches = [_OTHER_UNIT.fullmatch(text) for text in texts]
+    units = {match["unit"].lower() for match in matches if match}
+    if matches and all(matches) and len(units) <= _MOST_UNITS and not are_amounts(texts):
+        return f"numbers with a unit that fmkit does not read, such as {texts[0]}"
+    if texts and all(map(_SCALE.fullmatch, texts)):
+        return f"numbers out of a whole that fmkit does not read, such as {texts[0]}"
+    return ""
 
 
 def _count(texts: Sequence[str]) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 
 from fmkit.config.saved_config import shell_setting
 from fmkit.core.errors import ConfigError, join_names
-from fmkit.data.formats.amounts import amount_format, are_amounts
+from fmkit.data.formats.amounts import amount_format, are_amounts, unread_numbers
 from fmkit.data.formats.cells import EXCEL_ERRORS, parse_cell
 from fmkit.data.formats.json_records import has_messages
 from fmkit.data.formats.parquet_table import SAVE_PHOTOS, photo_bytes
@@ -52,9 +52,6 @@ _SPANS = ("spans", "entities", "ner", "label", "labels")
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 _GROUP = re.compile(r"[-+]?[1-9]\d{0,2},\d{3}")
 _DECIMAL_COMMA = re.compile(r"[-+]?\d+(\.\d{3})*,\d+")
-_MEASURED = re.compile(
-    r"[-+]?\d[\d.,]*\s?(k|m|mio\.?|bn|[mck]?m[23²³]?|[mk]?g|m?l|s|min|h)", re.IGNORECASE
-)
 _NO = ("0", "0.0", "false")
 _SEPARATORS = ("|", ";")
 _FEW = 3  # whole numbers that may rise by chance
@@ -204,8 +201,9 @@ def _add_labels(
     label = _own(columns, chosen, "label_column") or _responses(columns)
     label = label or _label_column(columns, rest, example)
     _refuse_decimal_commas(columns, rest if label is None else [label])
-    if label is not None:
-        _refuse_other_units(label, _filled(columns[label]))
+    is_unlabelled_photo = "path_column" in result.keys and label is None and len(flags) < 2
+    for name in rest if is_unlabelled_photo else filter(None, [label]):
+        _refuse_other_units(name, _filled(columns[name]))
     if not (_own(columns, chosen, "label_column") or "label_columns" in chosen):
         result.others = _other_labels(columns, [name for name in rest if name != label])
     if label is None and len(flags) > 1:
@@ -340,12 +338,17 @@ def _refuse_other_units(name: str, values: Sequence[Any]) -> None:
     Raises:
         ConfigError: the column consists of them.
     """
-    texts = [str(value).strip() for value in values]
-    if texts and all(map(_MEASURED.fullmatch, texts)) and len({*texts}) > len(texts) // 2 > _FEW:
+    if content := _measured(values):
         raise ConfigError(
-            f"column {name} has numbers with a unit that fmkit does not read, such as {texts[0]}.",
+            f"column {name} has {content}.",
             "Write them as plain numbers, such as 1000.50, and the unit into the column's name.",
         )
+
+
+def _measured(values: Sequence[Any]) -> str:
+    """What kind of numbers a column has that are not read, and too many to be classes; or empty."""
+    texts = [str(value).strip() for value in values]
+    return unread_numbers(texts) if len({*texts}) > len(texts) // 2 > _FEW else ""
 
 
 def _may_be_label(name: str, values: Sequence[Any]) -> bool:
@@ -363,7 +366,8 @@ def _other_labels(columns: Columns, names: Sequence[str]) -> list[str]:
     return [
         name
         for name in names
-        if _may_be_label(name, columns[name])
+        if (_may_be_label(name, columns[name]) or _measured(_filled(columns[name])))
+        and not _is_id(name)
         and not (_STATE.fullmatch(name) or _are_rising(columns[name]))
     ]
 

@@ -83,9 +83,12 @@ def _labelled_table(
 ) -> Recognised:
     noun = "photos" if table.source == "image_table" else "texts"
     if not table.has_labels and table.source == "image_table":
+        others = [name for name in columns if name not in table.keys.values()]
+        example = shell_setting("data.label_column", others[0] if len(others) == 1 else "COLUMN")
         raise DataError(
-            f"{display_path(path)} names photos, and no column of it has labels.",
-            f"Say which has: {request.line} data.label_column=COLUMN",
+            f"{display_path(path)} names photos, and no column of it has labels"
+            + (f"; the others are {join_names(others, 10)}." if others else "."),
+            f"Say which has: {request.line} {example}" if others else "",
         )
     if not table.has_labels:
         return _texts_alone(request, path, table, columns)

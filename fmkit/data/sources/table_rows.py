@@ -21,7 +21,7 @@ from fmkit.core.errors import ConfigError, DataError, join_names, plural
 from fmkit.data.examples import Content, Examples, from_names, without_classes
 from fmkit.data.findings import Finding
 from fmkit.data.formats import tables
-from fmkit.data.formats.amounts import AmountFormat, amount, amount_format
+from fmkit.data.formats.amounts import AmountFormat, amount, amount_format, unread_numbers
 from fmkit.data.formats.annotation_exports import ANSWERS
 from fmkit.data.formats.cells import cell_text, parse_cell
 from fmkit.data.formats.delimited import Row
@@ -240,8 +240,10 @@ class NumberCells(LabelReader):
     def look_at(self, rows: Sequence[Mapping[str, str]]) -> None:
         """Find the columns of numbers with a unit, such as `55%`, and how they are written."""
         for column in self.columns:
+            texts = [row[column] for row in rows if row.get(column)]
+            _refuse_other_numbers(column, texts)
             try:
-                format = amount_format([row[column] for row in rows if row.get(column)])
+                format = amount_format(texts)
             except ValueError as error:
                 raise DataError(f"column {column!r} {error}") from None
             if format is not None:
@@ -264,6 +266,25 @@ class NumberCells(LabelReader):
         """Numbers in the order of the columns."""
         values = np.array(targets, np.float64).reshape(len(targets), len(self.columns))
         return Numbers(tuple(self.columns), values)
+
+
+def _refuse_other_numbers(column: str, texts: Sequence[str]) -> None:
+    """Refuse a column that has no number to learn, rather than each of its rows.
+
+    Raises:
+        DataError: nearly all of its cells are numbers as people write them.
+    """
+    unread = [text for text in texts if number_problem(text)]
+    if len(unread) < _NEARLY * len(texts) or not unread:
+        return
+    content = unread_numbers(unread)
+    if all(map(_COMMA.fullmatch, unread)):
+        content = f"numbers with a comma before decimals, such as {unread[0]}"
+    if content:
+        raise DataError(
+            f"column {column!r} has {content}.",
+            "Write them as plain numbers, such as 1000.50, and a unit into the column's name.",
+        )
 
 
 def number_problem(text: str) -> str:

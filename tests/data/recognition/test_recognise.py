@@ -554,6 +554,24 @@ def test_numbers_with_a_unit_are_for_regression(name, tmp_path):
     }[name]  # fmt: skip
 
 
+@pytest.mark.parametrize("text", ["{n},4 bar", "{n} min", "{n} °C", "{n},50 Stück", "{n}/40"])
+def test_numbers_that_are_not_read_are_named_beside_photos_and_texts(text, tmp_path):
+    values, chosen = [text.format(n=n) for n in range(40)], {"label_column": "read"}
+    photos(tmp_path, "img")
+    table(tmp_path, photo=[f"img/{n % 3}.png" for n in range(40)], read=values)
+    for keys in ({}, chosen):
+        with pytest.raises(ConfigError, match=r"read has numbers .* that fmkit does not read"):
+            recognise(Request("data", chosen=keys), tmp_path / "data.csv")
+    table(tmp_path, text=TEXTS, read=values, kind=NAMES)
+    assert "read may have labels" in recognise(Request("data"), tmp_path / "data.csv").reason
+    with pytest.raises(ConfigError, match=r"read has numbers .* that fmkit does not read"):
+        recognise(Request("data", chosen=chosen), tmp_path / "data.csv")
+    table(tmp_path, photo=FILES, note=TEXTS)
+    with pytest.raises(DataError, match=r"no column of it has labels; the others are note") as told:
+        recognise(Request("data"), tmp_path / "data.csv")
+    assert "data.label_column=note" in told.value.hint
+
+
 def test_few_amounts_are_classes_and_mixed_ones_are_refused(tmp_path):
     table(tmp_path, text=TEXTS, refund=["$10.00", "$25.00"] * 20)
     assert "task" not in recognise(Request("data"), tmp_path).settings

@@ -119,6 +119,27 @@ def test_numbers_with_a_unit(tmp_path):
         texts(tmp_path, "text,y\na,5\nb,6\nc,7%\n", labels="numbers", label_column="y")
 
 
+@pytest.mark.parametrize("image", [False, True])
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        (("3/5", "4/5"), "numbers out of a whole that fmkit does not read, such as 3/5"),
+        (("6,9 bar", "1,2 bar"), "numbers with a unit that fmkit does not read, such as 6,9 bar"),
+        (("6,9", "1,2"), "numbers with a comma before decimals, such as 6,9"),
+    ],
+)
+def test_a_column_without_a_number_that_is_read_is_refused_once(cells, said, image, tmp_path):
+    rows = "".join(f"{n}.png;{cell}\n" for n, cell in enumerate(cells))
+    (tmp_path / "t.csv").write_text("text;y\n" + rows)
+    root = str(tmp_path / "t.csv")
+    config = TextTableData(root=root, labels="numbers", label_column="y")
+    if image:
+        config = ImageTableData(root=root, path_column="text", labels="numbers", label_column="y")
+    with pytest.raises(DataError, match=f"column 'y' has {said}") as caught:
+        list_examples(config)
+    assert "Write them as plain numbers" in caught.value.hint
+
+
 @pytest.mark.parametrize("mark", ["x", "X", "✓", "ja"])
 def test_a_mark_or_nothing(tmp_path, mark):
     content = f"text,hot,cold,rare\none,{mark},,\ntwo,,{mark},\nthree,,,\n"
