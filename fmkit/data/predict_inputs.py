@@ -45,7 +45,7 @@ ANY_FILE = FileKind("file", ("",))
 _OTHER_TABLES = (".txt", "")
 """Endings of tables that have to be named; in prediction, where the run's table has such a name."""
 _QUESTION_FILES = (".json", ".jsonl", ".ndjson")
-_WORD_FILES = (".conll", ".conllu", ".bio", ".iob", ".iob2", ".bioes")
+_WORD_FILES = (".conll", ".conllu", ".bio", ".iob", ".iob2", ".bioes", ".testa", ".testb")
 """Endings of files with a word per line; for `.txt` and `.tsv` the user has to say so."""
 _FILE_ENDINGS = (*tables.ENDINGS, *text_folder.ENDINGS, *conll.ENDINGS, *EXTENSIONS, ".npz")
 _WITHOUT_SPACES = 0x0E00  # Thai, and after it the scripts of China, Japan and their neighbours

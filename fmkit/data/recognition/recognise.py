@@ -24,7 +24,7 @@ from fmkit.data.formats.text_files import guess_encoding
 from fmkit.data.images.image_file import EXTENSIONS, is_photo
 from fmkit.data.recognition.result import Recognised, Request, recognised
 from fmkit.data.recognition.tables import recognise_table
-from fmkit.data.sources import conll, text_folder
+from fmkit.data.sources import conll, npz, text_folder
 from fmkit.data.sources.detection_layouts import refuse_detection
 from fmkit.data.sources.directory import is_documentation
 from fmkit.data.sources.table_files import is_submission, table_splits
@@ -69,7 +69,8 @@ def _file(request: Request, path: Path) -> Recognised:
         raise DataError(f"{shown} is an archive.", "Extract it, and name the folder.")
     if name.endswith(_ARRAYS):
         return _arrays(request, path)
-    if name.endswith(_TAGGED) or (name.endswith((*TEXTS, ".tsv")) and _is_tagged(path)):
+    is_tagged = name.endswith((*TEXTS, ".tsv", *conll.SPLIT_ENDINGS)) and _is_tagged(path)
+    if name.endswith(_TAGGED) or is_tagged:
         return recognised("conll", path, "sentences with a tag for each word")
     if name.endswith((*TEXTS, ".tsv")) or not path.suffix:
         _refuse_fasttext(path)
@@ -99,11 +100,18 @@ def _arrays(request: Request, path: Path) -> Recognised:
             headers = {name: reader.header(name) for name in reader.members}
     except (UnsafeContent, OSError, ValueError) as error:
         raise DataError(f"{display_path(path)} cannot be read: {error}.") from None
+    keys = {str(request.chosen.get(key)) for key in ("image_key", "label_key")}
+    splits = [] if keys & headers.keys() else _merge_splits(headers)
     images = [name for name, header in headers.items() if len(header.shape) > 2]
     chosen = request.chosen.get("image_key")
     image = chosen if chosen in headers else _preferred(images, ("images", "x_train", "x"))
     if image is None:
         listed = join_names([f"{name} {header.shape}" for name, header in headers.items()])
+        if images:
+            raise DataError(
+                f"{display_path(path)} has {len(images)} arrays that may be the images: {listed}.",
+                f"Say which it is: {request.line} data.image_key={images[0]} data.label_key=NAME",
+            )
         raise DataError(
             f"{display_path(path)} has no array of images, (N, H, W) or (N, H, W, channels); it "
             f"has {listed}."
@@ -123,12 +131,26 @@ def _arrays(request: Request, path: Path) -> Recognised:
         )
     unread = [name for name in headers if name not in (image, label)]
     reason = "arrays of images and labels"
+    reason += f" for each split ({join_names(splits)})" if splits else ""
     reason += f" ({join_names(unread, 4)} not read)" if unread else ""
     result = recognised("arrays", path, reason, image_key=image, label_key=label)
     shape, kind = others[str(label)].shape, others[str(label)].dtype.kind
-    task = "regression" if kind == "f" else "multi_label" if len(shape) > 1 else ""
+    task = "regression" if kind == "f" else "multi_label" if shape[1:] not in ((), (1,)) else ""
     result.settings |= {"task": task} if task else {}
     return result
+
+
+def _merge_splits(headers: dict[str, Any]) -> list[str]:
+    """Replace arrays of splits, such as `train_images`, by one, `images`; returns the splits."""
+    result: dict[str, None] = {}
+    for name in [*headers]:
+        key = name.removeprefix(f"{npz.SPLITS[0]}_")
+        if key != name and (parts := npz.split_arrays(key, headers)):
+            headers[key] = headers[name]
+            result |= dict.fromkeys(parts)
+            for part in parts.values():
+                del headers[part]
+    return [*result]
 
 
 def _preferred(names: Sequence[str], words: Sequence[str]) -> str | None:
@@ -193,6 +215,8 @@ def _folder(request: Request, folder: Path) -> Recognised:
         return recognised("text_folder", folder, "texts in a folder for each class")
     if texts:
         return _texts(request, folder, texts)
+    if any(map(_is_tagged, contents.loose_of(conll.SPLIT_ENDINGS))):
+        return recognised("conll", folder, "sentences with a tag for each word")
     if nested := contents.nested_of(_FILES):
         return _nested_files(request, folder, nested)
     if len(contents.folders) > 1 and not contents.loose:

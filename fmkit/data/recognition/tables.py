@@ -25,6 +25,7 @@ from fmkit.data.recognition.column_roles import (
     roles,
     text_column,
 )
+from fmkit.data.recognition.pixel_tables import refuse_pixels
 from fmkit.data.recognition.result import Recognised, Request, recognised
 from fmkit.data.sources import photo_search
 from fmkit.data.sources.paths import find_file
@@ -56,6 +57,7 @@ def recognise_table(request: Request, path: Path) -> Recognised:
     try:
         table = roles(columns, chosen, request.line)
     except ConfigError as error:
+        refuse_pixels(path, columns, has_header=format.get("header") is not False)
         hint = escape_invisible(error.hint + (f" ({doubt})" if doubt else ""), keep="\n")
         raise ConfigError(f"{shown}: {escape_invisible(error.message)}", hint) from None
     is_found = table.source != "image_table" or "image_root" in chosen

@@ -27,6 +27,8 @@ from fmkit.data.split_names import SPLIT_NAMES
 ENDINGS = (".txt", ".conll", ".conllu", ".bio", ".iob", ".iob2", ".bioes", ".tsv")
 """How names of files end that a folder is searched for."""
 _SPLITS = {**SPLIT_NAMES, "testa": "val", "testb": "test"}  # CoNLL-2003 has eng.testa, eng.testb
+SPLIT_ENDINGS = tuple(f".{name}" for name in _SPLITS)
+"""How names of files end that are called after their split alone, as CoNLL-2003's are."""
 _SPLIT = re.compile(
     rf"(?<![a-z])({'|'.join(sorted(_SPLITS, key=len, reverse=True))})(?![a-z])", re.IGNORECASE
 )
@@ -104,8 +106,7 @@ def list_examples(config: ConllData) -> Examples:
 
 def _files(config: ConllData, findings: list[Finding]) -> list[tuple[str, str, str]]:
     """Path, name and split of each file; a single one has no name that ids would need."""
-    # CoNLL-2003 calls its files eng.train, eng.testa and eng.testb.
-    endings = (*ENDINGS, *(f".{name}" for name in _SPLITS))
+    endings = (*ENDINGS, *SPLIT_ENDINGS)
     kind = FileKind("CoNLL file", (*endings, *(ending + GZIP for ending in endings)))
     hint = "Name one file in data.root to read it whatever its name ends in."
     listing = directory.files_at(config.root, kind, config.outside_links, hint)

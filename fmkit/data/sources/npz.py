@@ -1,4 +1,4 @@
-"""Images and labels in one `.npz` file.
+"""Images and labels in one `.npz` file, also with an array for each split, as MedMNIST has them.
 
 Pixels are whole numbers from 0 to 255. Floats are refused, not scaled: whether 0.0 to 1.0 means the
 full range cannot be seen in the file, and a wrong guess would go unnoticed until deployment.
@@ -6,6 +6,7 @@ full range cannot be seen in the file, and a wrong guess would go unnoticed unti
 
 import dataclasses
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from numpy.lib.format import MAGIC_PREFIX
 from fmkit.config.schema.data import ArraysData
 from fmkit.core import machine, safe_io
 from fmkit.core.errors import DataError, combine_messages, join_names, plural, received
-from fmkit.core.npz import open_npz
+from fmkit.core.npz import NpzReader, open_npz
 from fmkit.core.safe_io import UnsafeContent
 from fmkit.data.content.images import ImageArray
 from fmkit.data.examples import Examples, from_names, without_classes
@@ -23,6 +24,8 @@ from fmkit.data.sources.paths import existing_path, name_findings
 from fmkit.data.sources.table_rows import LARGEST, exclusive_labels, row_id
 from fmkit.data.targets import LabelSets, Numbers
 
+SPLITS = ("train", "val", "test")
+"""What names of the arrays of splits begin with, before `_images`."""
 _SHAPES = "(N, H, W), (N, H, W, 1), (N, H, W, 3) or (N, H, W, 4)"
 _LABELS = {
     "classes": ((1,), "(N,)", "uibSU", "whole numbers or texts"),
@@ -42,7 +45,10 @@ def list_examples(config: ArraysData) -> Examples:
     path = existing_path(config.root, "file")
     kind = "classes" if config.labels == "auto" else config.labels
     optional = [] if kind == "classes" else [config.name_key]
-    images, labels, *name_arrays = _read(path, [config.image_key, config.label_key], optional)
+    keys = [config.image_key, config.label_key]
+    (images, labels, *name_arrays), splits = _read(path, keys, optional)
+    if kind == "classes" and labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
     problems = [
         *_image_problems(config.image_key, images),
         *_label_problems(kind, config.label_key, labels),
@@ -53,11 +59,15 @@ def list_examples(config: ArraysData) -> Examples:
         problems.append(
             f"{config.image_key} has {len(images)} rows, {config.label_key} {len(labels)}."
         )
+    elif not problems and splits[0] != splits[1]:
+        counts = [{name: rows.count(name) for name in SPLITS} for rows in splits[:2]]
+        problems.append(f"{keys[0]} has the rows {counts[0]}, {keys[1]} {counts[1]}.")
     if problems:
         raise DataError(combine_messages([f"{path.name}: {problem}" for problem in problems]))
     if kind == "classes":
         examples = from_rows(images, labels)
-        return dataclasses.replace(examples, findings=tuple(name_findings(examples.classes, ())))
+        findings = name_findings(examples.classes, ())
+        return dataclasses.replace(examples, findings=tuple(findings), splits=_array(splits[0]))
     labels = labels.reshape(len(labels), -1)
     # A single column has the name of its array, several have their position after it.
     key, width = config.label_key, labels.shape[1]
@@ -70,7 +80,19 @@ def list_examples(config: ArraysData) -> Examples:
     if kind == "sets":
         targets = LabelSets(tuple(names), labels.astype(bool))
         findings += exclusive_labels(names, labels.astype(bool), f"{key}.argmax(axis=1)")
-    return without_classes(ids, content, targets, findings=findings)
+    examples = without_classes(ids, content, targets, findings=findings)
+    return dataclasses.replace(examples, splits=_array(splits[0]))
+
+
+def _array(splits: list[str]) -> np.ndarray | None:
+    """The split of each row, (N,); None where the file has none."""
+    return np.array(splits, dtype=str) if splits else None
+
+
+def split_arrays(key: str, names: Iterable[str]) -> dict[str, str]:
+    """By split, the array of a key that no array is called, such as `train_images`; or none."""
+    parts = {split: f"{split}_{key}" for split in SPLITS if f"{split}_{key}" in names}
+    return parts if SPLITS[0] in parts and key not in names else {}
 
 
 def read_images(path: Path, key: str) -> np.ndarray:
@@ -79,7 +101,7 @@ def read_images(path: Path, key: str) -> np.ndarray:
     Raises:
         DataError: they cannot be read, or are not images.
     """
-    (images,) = _read(path, [key], [])
+    (images,), _ = _read(path, [key], [])
     if problems := _image_problems(key, images):
         raise DataError(combine_messages([f"{path.name}: {problem}" for problem in problems]))
     return _pixels(images)
@@ -108,9 +130,15 @@ def _pixels(images: np.ndarray) -> np.ndarray:
     return images.astype(np.uint8, copy=False)
 
 
-def _read(path: Path, keys: list[str], optional: list[str]) -> list[np.ndarray]:
-    """The arrays under all `keys`, and under those of `optional` that are in the file."""
-    problems, arrays = [], []
+def _read(
+    path: Path, keys: list[str], optional: list[str]
+) -> tuple[list[np.ndarray], list[list[str]]]:
+    """The arrays under all `keys`, and under those of `optional` that are in the file.
+
+    Returns:
+        The arrays, and of each the split of every row; empty where the file has no splits.
+    """
+    problems, arrays, splits = [], [], []
     try:
         with safe_io.open_regular(path) as stream:
             if stream.read(len(MAGIC_PREFIX)) == MAGIC_PREFIX:
@@ -118,24 +146,41 @@ def _read(path: Path, keys: list[str], optional: list[str]) -> list[np.ndarray]:
         # Blank images compress a thousandfold: what bounds an array here is the free memory.
         with open_npz(path, max_ratio=None) as reader:
             for key in [*keys, *(name for name in optional if name in reader.members)]:
-                if key not in reader.members:
+                parts = split_arrays(key, reader.members)
+                if key not in reader.members and not parts:
                     problems.append(received(f"{path.name}, key", key, list(reader.members)))
                     continue
                 try:
-                    size = reader.header(key).nbytes
-                    if size <= (machine.free_memory() or sys.maxsize):
-                        arrays.append(reader.read(key))
-                        continue
-                    error = f"it would take {size / 2**30:.1f} GiB of memory, more than is free"
-                except UnsafeContent as unsafe:
-                    error = str(unsafe)
-                problems.append(f"{path.name}, {key}: {error}.")
+                    array, lengths = _joined(reader, [*parts.values()] or [key])
+                    arrays.append(array)
+                    rows = zip(parts, lengths, strict=True) if parts else ()
+                    splits.append([split for split, count in rows for _ in range(count)])
+                except UnsafeContent as error:
+                    problems.append(f"{path.name}, {key}: {error}.")
     except (UnsafeContent, OSError) as failure:
         raise DataError(f"{path} is not a readable .npz file: {failure}") from None
     if problems:
         hint = "Name the arrays with data.image_key and data.label_key."
         raise DataError(combine_messages(problems), hint)
-    return arrays
+    return arrays, splits
+
+
+def _joined(reader: NpzReader, names: list[str]) -> tuple[np.ndarray, list[int]]:
+    """Arrays one after the other, and how many rows each has.
+
+    Raises:
+        UnsafeContent: they take more memory than is free, are damaged, or of different shapes.
+    """
+    headers = [reader.header(name) for name in names]
+    size = sum(header.nbytes for header in headers)
+    if size > (machine.free_memory() or sys.maxsize):
+        raise UnsafeContent(f"it would take {size / 2**30:.1f} GiB of memory, more than is free")
+    if len(names) == 1:
+        return reader.read(names[0]), [(*headers[0].shape, 0)[0]]
+    if len({header.shape[1:] for header in headers}) > 1 or not all(h.shape for h in headers):
+        shapes = [f"{name} {h.shape}" for name, h in zip(names, headers, strict=True)]
+        raise UnsafeContent(f"splits of different shapes, {join_names(shapes)}")
+    return np.concatenate([*map(reader.read, names)]), [header.shape[0] for header in headers]
 
 
 def _image_problems(name: str, images: np.ndarray) -> list[str]:

@@ -2,6 +2,8 @@
 
 import itertools
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -200,6 +202,15 @@ LAYOUTS = {
     "measured arrays": (
         lambda d: arrays(d, x_train=PIXELS, age=AGES), "arrays",
         {"data.image_key": "x_train", "data.label_key": "age", "task": "regression"},
+    ),
+    "arrays of splits": (
+        lambda d: arrays(d, train_images=PIXELS, train_labels=np.ones((10, 1), int),
+                         test_images=PIXELS, test_labels=np.ones((10, 1), int)), "arrays",
+        {"data.image_key": "images", "data.label_key": "labels", "task": None},
+    ),
+    "tagged splits": (
+        lambda d: [tagged(d, f"eng.{split}") for split in ("train", "testa", "testb")], "conll",
+        {"task": "token_classification"},
     ),
     "photos by id": (  # as competitions have them
         lambda d: (photos(d, "train", "test"), table(d, "train.csv", id=IDS, label=NAMES),
@@ -421,6 +432,7 @@ def test_every_source_of_a_users_files_is_recognised(tmp_path):
         (lambda d: [table(d, f"{x}.csv", text=TEXTS, label=NAMES) for x in "ab"], ConfigError,
          "a.csv, b.csv", "a.csv"),
         (lambda d: arrays(d, a=PIXELS), DataError, "10 labels beside a", "data.label_key=NAME"),
+        (lambda d: arrays(d, a=PIXELS, b=PIXELS), DataError, "2 arrays", "data.image_key=a"),
         (lambda d: arrays(d, a=AGES), DataError, "a (10,)", ""),
         (lambda d: table(d, text=TEXTS, spans=[[[0, 4, "PER"]]] * 40), ConfigError,
          "column spans marks", "save it as .jsonl"),
@@ -451,6 +463,25 @@ def test_a_file_that_is_not_a_data_set(name, said, tmp_path):
     (tmp_path / name).touch()
     with pytest.raises(DataError, match=said):
         recognise(Request(name), tmp_path / name)
+
+
+@pytest.mark.parametrize("header", [True, False])
+@pytest.mark.parametrize("label", ["label", "digit", None], ids=str)
+def test_a_table_of_pixels_is_refused_with_the_lines_that_convert_it(label, header, tmp_path):
+    levels = np.arange(640).reshape(10, 64) % 17
+    frame = pd.DataFrame(levels, columns=[f"pixel{number}" for number in range(64)])
+    if label:
+        frame.insert(0, label, [0, 1] * 5 if label == "digit" else ["cat", "dog"] * 5)
+    frame.to_csv(tmp_path / "a.csv", index=False, header=header)
+    with pytest.raises(DataError, match="64 columns") as raised:
+        recognise(Request("a"), tmp_path / "a.csv")
+    code = raised.value.hint.partition("\n")[2]
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
+    saved = np.load(tmp_path / "a.npz", allow_pickle=True)
+    assert np.array_equal(saved["images"], levels.reshape(10, 8, 8))
+    assert ("labels" in saved.files) == (label is not None)
+    if label:
+        assert saved["labels"].tolist() == frame[label].tolist()
 
 
 def test_the_users_encoding_is_read_by(tmp_path):

@@ -8,6 +8,7 @@ import pytest
 
 from fmkit.config.schema.data import ArraysData
 from fmkit.core.errors import DataError
+from fmkit.data.sources.npz import read_images
 from fmkit.data.sources.registry import list_examples
 
 
@@ -48,6 +49,34 @@ def test_whole_numbers_of_other_types_are_taken(tmp_path):
     assert set(np.unique(list_examples(config).content.pixels)) == {0, 255}
 
 
+def of_splits(**sizes):
+    """Arrays of images and of labels for each split, as MedMNIST has them."""
+    return {
+        name: array
+        for split, size in sizes.items()
+        for name, array in (
+            (f"{split}_images", images(size, 4, 4)),
+            (f"{split}_labels", np.arange(size).reshape(-1, 1) % 2),
+        )
+    }
+
+
+@pytest.mark.parametrize("labels", ["classes", "sets", "numbers"])
+def test_arrays_of_splits_are_one_set(labels, tmp_path):
+    config = saved(tmp_path, **of_splits(test=2, val=3, train=6))
+    config.labels = labels
+    examples = list_examples(config)
+    assert examples.splits.tolist() == ["train"] * 6 + ["val"] * 3 + ["test"] * 2
+    pixels = np.concatenate([images(size, 4, 4) for size in (6, 3, 2)])
+    assert np.array_equal(examples.content.pixels, pixels)
+    assert np.array_equal(read_images(tmp_path / "set.npz", "images"), pixels)
+    if labels == "classes":
+        assert examples.labels.tolist() == [0, 1, 0, 1, 0, 1, 0, 1, 0, 0, 1]
+    config.image_key, config.label_key = "train_images", "train_labels"  # one of them alone
+    assert len(list_examples(config)) == 6
+    assert list_examples(config).splits is None
+
+
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
@@ -55,6 +84,11 @@ def test_whole_numbers_of_other_types_are_taken(tmp_path):
         ({"images": images(6, 4, 4) * 2, "labels": np.zeros((6, 3))}, r"shape of labels"),
         ({"images": images(6, 3, 8, 8), "labels": np.arange(6)}, "Channels come last"),
         ({"images": images(6, 4, 4), "labels": np.arange(5)}, "6 rows, labels 5"),
+        (
+            {**of_splits(train=6, val=3), "train_labels": np.arange(5), "val_labels": np.arange(4)},
+            "'train': 6, 'val': 3.*'train': 5, 'val': 4",
+        ),
+        ({**of_splits(train=6, val=3), "val_images": images(3, 5, 5)}, "different shapes"),
         (
             {"images": images(6, 4, 4).astype(int) + 200, "labels": np.arange(6)},
             "goes from 200 to 295",
