@@ -235,26 +235,58 @@ def _folder(request: Request, folder: Path) -> Recognised:
 def _photos(request: Request, folder: Path, contents: _Contents) -> Recognised:
     if request.needs_labels and not contents.loose_of(TABLES):
         refuse_detection(folder)
-    if result := _table_of_photos(request, folder, contents):
+    tables, unread = _photo_tables(request, contents)
+    if result := _table_of_photos(request, folder, contents, tables):
         return result
     loose, nested = len(contents.loose_photos()), contents.nested_of(EXTENSIONS)
-    tables = contents.loose_of(TABLES)
+    reasons = "; ".join(f"{path.name} not read{why}" for path, why in [*unread.items()][:3])
+    note = f" ({reasons})" if reasons else ""
     if nested and len(contents.folders) > 1:
-        return recognised("image_folder", folder, "photos in a folder for each class")
+        return recognised("image_folder", folder, f"photos in a folder for each class{note}")
     if request.needs_labels:
         shown = display_path(folder)
         raise DataError(
-            f"{shown} has {plural(loose + nested, 'photo')} and nothing that says what is in them.",
+            f"{shown} has {plural(loose + nested, 'photo')} and nothing that says what is in "
+            f"them{note}.",
             "Put the photos of each class into a folder named after it, or add a table with a "
             f"column of file names and one of labels. Without labels: fmkit pretrain {shown}"
-            + (f". To learn from {tables[0].name}: name that file." if tables else ""),
+            + "".join(f". To learn from {path.name}: name that file." for path in [*unread][:1]),
         )
-    unread = f" ({join_names([path.name for path in tables], 3)} not read)" if tables else ""
-    return recognised("photos", folder, f"photos without labels{unread}")
+    return recognised("photos", folder, f"photos without labels{note}")
 
 
-def _table_of_photos(request: Request, folder: Path, contents: _Contents) -> Recognised | None:
+def _photo_tables(
+    request: Request, contents: _Contents
+) -> tuple[dict[Path, Recognised], dict[Path, str]]:
+    """The tables in a folder that name photos, that of training first; and why others do not."""
+    tables = contents.loose_of(TABLES)
+    results, unread = {}, {}
+    for table in sorted(tables, key=lambda path: split_of(path.name) != "train"):
+        learn = f"To learn from it: {request.with_path(table)}"
+        if is_submission(table.name):
+            unread[table] = ", since it shows how answers are handed in"
+            continue
+        try:
+            result = recognise_table(request, table)
+        except (ConfigError, DataError) as error:  # notes, or a question about its columns
+            why = error.message.removeprefix(f"{display_path(table)}: ").rstrip(".")
+            is_question = "data.label_column" in error.hint
+            unread[table] = f": {why}. {error.hint if is_question else learn}".rstrip(". ")
+            continue
+        if result.settings["data"] == "image_table":
+            results[table] = result
+        else:
+            unread[table] = f", since it does not name photos. {learn}"
+    return results, unread
+
+
+def _table_of_photos(
+    request: Request, folder: Path, contents: _Contents, results: dict[Path, Recognised]
+) -> Recognised | None:
     """The tables of splits, or the first table whose photos exist, or the only one of photos.
+
+    Args:
+        results: of the tables in the folder that name photos.
 
     Raises:
         DataError: several tables name photos, and those of none exist.
@@ -263,13 +295,6 @@ def _table_of_photos(request: Request, folder: Path, contents: _Contents) -> Rec
         tables = [path for inner in contents.folders for path in _contents(inner).loose_of(TABLES)]
         if len({path.parent for path in tables}) > 1:
             return _splits(request, folder, tables)
-    tables = [path for path in contents.loose_of(TABLES) if not is_submission(path.name)]
-    results = {}
-    for table in sorted(tables, key=lambda path: split_of(path.name) != "train"):
-        with contextlib.suppress(ConfigError, DataError):  # notes, or a table of something else
-            result = recognise_table(request, table)
-            if result.settings["data"] == "image_table":
-                results[table] = result
     complete = [table for table, result in results.items() if not result.missing]
     splits = {table: split_of(table.name) for table in results}
     if complete and len(splits) > 1 and all(splits.values()) and splits[complete[0]] == "train":

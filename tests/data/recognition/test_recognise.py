@@ -550,7 +550,8 @@ def test_numbers_of_rows_are_not_names_of_photos_beside_a_table_of_texts(tmp_pat
         recognise(Request("data"), tmp_path)
     assert "To learn from tickets.csv: name that file" in raised.value.hint
     reason = recognise(Request("data", needs_labels=False), tmp_path).reason
-    assert reason == "photos without labels (tickets.csv not read)"
+    assert reason.startswith("photos without labels (tickets.csv not read, since it does not name")
+    assert "To learn from it: fmkit finetune)" in reason
     table(tmp_path, path.name, id=range(40), label=["tabby cat", "grey dog"] * 20)
     assert recognise(Request("tickets.csv"), path).settings["data.path_column"] == "id"
     table(tmp_path, path.name, id=range(40), grade=["tabby cat", "grey dog"] * 20)
@@ -601,6 +602,27 @@ def test_numbers_that_are_not_read_are_named_beside_photos_and_texts(text, tmp_p
     with pytest.raises(DataError, match=r"no column of it has labels; the others are note") as told:
         recognise(Request("data"), tmp_path / "data.csv")
     assert "data.label_column=note" in told.value.hint
+
+
+def test_a_table_beside_photos_says_why_it_is_not_read(tmp_path):
+    photos(tmp_path, "img")
+    table(tmp_path, photo=FILES, shape=NAMES, grade=["high", "low"] * 20)
+    table(tmp_path, "notes.csv", a=[1, 2], b=[3, 4])
+    request = Request(str(tmp_path), needs_labels=False, line=f"fmkit check {tmp_path}")
+    reasons = [recognise(request, tmp_path).reason]
+    with pytest.raises(DataError) as told:
+        recognise(Request(str(tmp_path), line=request.line), tmp_path)
+    reasons.append(told.value.message)
+    photos(tmp_path, "other")
+    reasons.append(recognise(request, tmp_path).reason)
+    assert reasons[2].startswith("photos in a folder for each class (")
+    for reason in reasons:
+        assert "data.csv not read: which column has the labels? It may be shape or grade" in reason
+        assert f"fmkit check {tmp_path} data.label_column=shape" in reason
+        assert "notes.csv not read: no column has photos or texts" in reason
+        assert f"To learn from it: fmkit check {tmp_path}/notes.csv" in reason
+    chosen = Request(str(tmp_path), {"label_column": "shape"}, needs_labels=False)
+    assert recognise(chosen, tmp_path).settings["data"] == "image_table"
 
 
 def test_few_amounts_are_classes_and_mixed_ones_are_refused(tmp_path):
