@@ -266,7 +266,8 @@ def test_every_family_is_cut_at_its_features():
         found = graph_cut.find_split(model)
         assert len(found.shapes) == 1, name
         assert len(found.shapes[0]) == 1, name
-        assert not [each for each in found.upper.weights if "logits" not in each.path], name
+        paths = {weight.path for weight in found.upper.weights}
+        assert paths == {"logits/kernel", "logits/bias", "head_length/length"}, name
 
 
 def test_a_cut_so_low_that_its_features_are_larger_than_photos_is_not_made(tmp_path, monkeypatch):
