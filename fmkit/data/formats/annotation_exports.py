@@ -30,6 +30,9 @@ WORDS, TAGS = "tokens", "ner_tags"
 ANSWERS = ".responses"
 """How the columns of annotators' answers end, as Argilla calls them."""
 
+STATUS = ".status"
+"""What the name of such a column has after it where the states of the answers are."""
+
 _Row = dict[str, Any]
 _SPANS = ("spans", "entities", "ner", "label", "labels")
 _PROBED = 100  # records by which the tool is known
@@ -75,6 +78,8 @@ def _reader(values: Sequence[Any]) -> Callable[[Any], _Row | list[_Row]] | None:
     if values and all(map(_is_argilla, values)):
         return _argilla_row
     objects = [value for value in values if isinstance(value, dict)]
+    if any(map(_is_flat_argilla, objects)):
+        return submitted
     if any(map(_has_categories, objects)) and all("cats" in value for value in objects):
         return _categories_row
     if (label := _binary_label(objects)) is not None:
@@ -153,11 +158,7 @@ def _is_argilla(value: Any) -> bool:
 
 
 def _argilla_row(value: Any) -> _Row:
-    """A record as Argilla flattens it for parquet: `NAME.responses` and `NAME.suggestion`.
-
-    Of the annotators who have submitted an answer the first one counts. A question that nobody has
-    answered has an empty cell.
-    """
+    """A record as Argilla flattens it: `NAME.responses`, see `submitted`, and `NAME.suggestion`."""
     if not _is_argilla(value):
         raise UnusableInput("incomplete_row", "it is not a record of Argilla, as others are")
     row: _Row = {key: cell for key, cell in value.items() if key not in (*_ARGILLA, "vectors")}
@@ -165,18 +166,40 @@ def _argilla_row(value: Any) -> _Row:
         row |= inner if isinstance(inner := value.get(key), dict) else {}
     responses, suggestions = value.get("responses") or {}, value.get("suggestions") or {}
     for question in dict.fromkeys([*responses, *suggestions]):
-        answers = [
-            answer["value"]
-            for answer in responses.get(question) or ()
-            if answer["value"] is not None and answer.get("status") in (None, "submitted")
-        ]
-        first = answers[0] if answers else None
+        answers = responses.get(question) or []
         column = f"{question}{ANSWERS}"
-        row[column] = first if isinstance(first, list | None) else [first]
-        row[f"{column}.status"] = ["submitted"] if answers else None
+        row[column] = [answer["value"] for answer in answers]
+        row[f"{column}{STATUS}"] = [answer.get("status") for answer in answers]
         if question in suggestions:
             row[f"{question}.suggestion"] = suggestions[question]["value"]
-    return row
+    return submitted(row)
+
+
+def submitted(row: Any) -> Any:
+    """A row of Argilla's flat form with the first submitted answer to each question alone.
+
+    It is a list of its labels; the cell of a question without a submitted answer is None.
+    """
+    if not isinstance(row, dict):
+        return row
+    result = dict(row)
+    for column, answers in row.items():
+        statuses = row.get(f"{column}{STATUS}")
+        if str(column).endswith(ANSWERS) and isinstance(answers, list):
+            statuses = statuses if isinstance(statuses, list) else [None] * len(answers)
+            given = [
+                answer
+                for answer, status in zip(answers, statuses, strict=False)
+                if answer is not None and status in (None, "submitted")
+            ]
+            first = given[0] if given else None
+            result[column] = first if isinstance(first, list | None) else [first]
+            result[f"{column}{STATUS}"] = ["submitted"] if given else None
+    return result
+
+
+def _is_flat_argilla(value: Mapping[str, Any]) -> bool:
+    return any(str(key).endswith(ANSWERS) and f"{key}{STATUS}" in value for key in value)
 
 
 # spaCy: spacy.io/api/data-formats, and the training data of its version 2

@@ -11,7 +11,7 @@ from typing import Any
 
 from fmkit.core.errors import ConfigError, received
 from fmkit.data.findings import UnusableInput
-from fmkit.data.formats.annotation_exports import as_rows
+from fmkit.data.formats.annotation_exports import ANSWERS, STATUS, as_rows, submitted
 from fmkit.data.formats.cells import EXCEL_ERRORS, cell_text
 from fmkit.data.formats.delimited import (
     CSV,
@@ -130,12 +130,17 @@ def _parquet_records(
 ) -> Iterator[Record]:
     table = ParquetTable(str(path))
     check_columns(required, table.names)
+    if columns is not None:
+        columns = [*columns, *(f"{name}{STATUS}" for name in columns if name.endswith(ANSWERS))]
     names = None if columns is None else [name for name in table.names if name in columns]
+    has_answers = any(
+        f"{name}{STATUS}" in table.names for name in table.names if name.endswith(ANSWERS)
+    )
     for number, cells in enumerate(table.rows(names), start=1):
         for name, values in table.class_names.items() if class_names else ():
             if name in cells:
                 cells[name] = named(cells[name], values)
-        yield Record(number, cells)
+        yield Record(number, submitted(cells) if has_answers else cells)
 
 
 def _with_keys(values: Iterator[Record], required: Sequence[str]) -> Iterator[Record]:

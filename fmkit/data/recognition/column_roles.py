@@ -14,6 +14,7 @@ from typing import Any
 from fmkit.config.saved_config import shell_setting
 from fmkit.core.errors import ConfigError, join_names
 from fmkit.data.formats.amounts import amount_format, are_amounts, unread_numbers
+from fmkit.data.formats.annotation_exports import ANSWERS, STATUS
 from fmkit.data.formats.cells import EXCEL_ERRORS, parse_cell
 from fmkit.data.formats.json_records import has_messages
 from fmkit.data.formats.parquet_table import SAVE_PHOTOS, photo_bytes
@@ -388,8 +389,8 @@ def _is_id(name: str) -> bool:
 def _responses(columns: Columns) -> str | None:
     """The annotators' answers as Argilla exports them; its suggestions where there are none."""
     for name in columns:
-        if name.endswith(".responses") and f"{name}.status" in columns:
-            suggestion = name.removesuffix("responses") + "suggestion"
+        if name.endswith(ANSWERS) and f"{name}{STATUS}" in columns:
+            suggestion = name.removesuffix(ANSWERS) + ".suggestion"
             return name if _filled(columns[name]) or suggestion not in columns else suggestion
     return None
 

@@ -189,8 +189,17 @@ def argilla(number, answers, suggestion="bad", **cells):
             "responses": {"mood": listed} if listed else {}, **cells}  # fmt: skip
 
 
-@pytest.mark.parametrize("lines", [False, True], ids=["json", "jsonl"])
-def test_annotators_answers_are_learned_and_not_what_a_model_suggested(lines, tmp_path):
+def flat_argilla(record):
+    """A record as `to_list(flatten=True)` and `to_datasets` have it."""
+    answers = record.pop("responses").get("mood")
+    row = {**record.pop("fields"), "mood.suggestion": record.pop("suggestions")["mood"]["value"]}
+    row["mood.responses"] = answers and [answer["value"] for answer in answers]
+    row["mood.responses.status"] = answers and [answer.get("status") for answer in answers]
+    return row
+
+
+@pytest.mark.parametrize("kind", ["json", "jsonl", "flat.json", "parquet"])
+def test_annotators_answers_are_learned_and_not_what_a_model_suggested(kind, tmp_path):
     answers = [
         [(None, "good")],  # exported without a status
         [("submitted", "sad"), ("submitted", "good")],  # the first one counts
@@ -199,11 +208,18 @@ def test_annotators_answers_are_learned_and_not_what_a_model_suggested(lines, tm
         [("draft", "good")],
         [],  # pending
     ]
-    path = tmp_path / ("a.jsonl" if lines else "a.json")
+    path = tmp_path / f"a.{kind}"
     values = [argilla(number, answers[number % 6]) for number in range(12)]
-    flat = rows(path, values, lines)[0].value
+    if kind in ("flat.json", "parquet"):
+        values = [*map(flat_argilla, values)]
+    if kind == "parquet":
+        pd.DataFrame(values).to_parquet(path)
+        flat = next(records(path)).value
+    else:
+        flat = rows(path, values, kind == "jsonl")[0].value
     assert flat["mood.responses"] == ["good"]
     assert flat["mood.suggestion"] == "bad"
+    assert "status may have labels" not in recognise(Request("data"), path).reason
     settings, examples = read(path)
     assert settings["data.label_column"] == "mood.responses"
     assert "task" not in settings
