@@ -5,6 +5,7 @@ It reads the schema and a few folders and imports no framework, so that it comes
 
 import dataclasses
 import importlib
+import re
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 from fmkit.commands import guide
 from fmkit.commands.command_help import COMMAND_HELP, TRAINING_GROUPS
 from fmkit.core.console import escape_markup, stdout
-from fmkit.core.errors import ConfigError, received
+from fmkit.core.errors import ConfigError, closest_names, join_names, short_repr
 from fmkit.core.version import VERSION
 
 WIDTH = 80
@@ -102,12 +103,30 @@ def topic(name: str, summaries: Mapping[str, str], of_command: str = "") -> None
     elif forms := _find(name) if "." in name else _called(name):
         _show_keys(forms)
     else:
+        keys = [key for group in TRAINING_GROUPS for key in _group_keys(group)]
         topics = [*summaries, *TRAINING_GROUPS, *guide.pages(), "all"]
-        keys = [key.name for group in TRAINING_GROUPS for key in _group_keys(group)]
-        raise ConfigError(
-            received("fmkit help", name, [*topics, *keys]),
-            "fmkit --help lists the commands, fmkit guide the pages.",
-        )
+        raise _unknown_topic(name, topics, keys)
+
+
+def _unknown_topic(name: str, topics: Sequence[str], keys: "Sequence[_Key]") -> ConfigError:
+    """That there is no such topic, with the nearest ones, and what keys and pages have the word."""
+    names = [*topics, *(key.name for key in keys)]
+    close = closest_names(name, names)
+    word = re.compile(rf"\b{re.escape(name)}", re.IGNORECASE)
+    mentions = [*dict.fromkeys(key.name for key in keys if word.search(key.meaning))]
+    parts = [f"fmkit help: no command, group, key or page is called {short_repr(name)}."]
+    parts += [f"Did you mean {' or '.join(close)}?"] if close else []
+    parts += [f"In the meaning of: {join_names(mentions, 5)}."] if mentions else []
+    pages = [
+        f"fmkit guide {name}"
+        for name, page in guide.pages().items()
+        if word.search(page.path.read_text(encoding="utf-8"))
+    ]
+    parts += [f"In the guide: {join_names(pages, 3)}."] if pages else []
+    return ConfigError(
+        " ".join(parts),
+        "fmkit --help lists the commands, fmkit help GROUP its keys, fmkit guide the pages.",
+    )
 
 
 @dataclass(frozen=True)
@@ -190,7 +209,7 @@ def _find(name: str) -> list[_Key]:
     keys = _group_keys(group) if rest else _own_keys(*COMMAND_HELP)
     forms = [key for key in keys if key.name == name]
     if not forms:
-        raise ConfigError(received("fmkit help", name, dict.fromkeys(key.name for key in keys)))
+        raise _unknown_topic(name, [], keys)
     return list({(key.default, key.meaning): key for key in forms}.values())
 
 

@@ -9,7 +9,7 @@ from fmkit.commands import typed_settings
 from fmkit.commands.output import failures
 from fmkit.config import command_line, compose, user_overrides
 from fmkit.config.command_line import CommandLine
-from fmkit.config.preflight import check, settings_meant
+from fmkit.config.preflight import check, problems_beside_data, settings_meant
 from fmkit.config.registry import COMMAND_WORDS, tasks
 from fmkit.config.saved_config import (
     for_objective,
@@ -20,7 +20,7 @@ from fmkit.config.saved_config import (
 )
 from fmkit.config.schema.data import ImageTableData
 from fmkit.core import console, machine, registry
-from fmkit.core.errors import ConfigError, FmkitError
+from fmkit.core.errors import ConfigError, DataError, FmkitError, combine_messages
 from fmkit.core.files import display_path
 from fmkit.store import run_dir, run_index
 from fmkit.store.run_reader import RunReader
@@ -82,7 +82,16 @@ def read_line(command: str, arguments: Sequence[str]) -> tuple[CommandLine, dict
 
     The second are the allowed names, as of `allowed_names`.
     """
-    line = typed_settings.with_data_settings(parse_line(command, arguments))
+    typed = parse_line(command, arguments)
+    try:
+        line = typed_settings.with_data_settings(typed)
+    except (ConfigError, DataError) as error:  # the keys were checked once the data are known
+        names = allowed_names(typed.value("plugins"))
+        typed = typed_settings.with_model_settings(typed, names["model.name"])
+        problems = problems_beside_data(typed, names)
+        if not problems:
+            raise
+        raise ConfigError(combine_messages([*problems, error.message]), error.hint) from None
     names = allowed_names(line.value("plugins"))
     return typed_settings.with_model_settings(line, names["model.name"]), names
 

@@ -63,6 +63,19 @@ def check(
     return compose.compose_all_jobs(line, names, lines, inspect)
 
 
+def problems_beside_data(line: CommandLine, names: Mapping[str, Sequence[str]]) -> list[str]:
+    """What is wrong with a line whose data cannot be recognised, whatever they are.
+
+    The source, and with it the task, the stage and the model, are open: keys of others count.
+    """
+    problems = dict.fromkeys(_Explainer(line, names).problems)
+    return [
+        problem
+        for problem in problems
+        if suggest.OTHER_OPTION not in problem and not problem.startswith("unknown key 'stage.")
+    ]
+
+
 def keys_of(
     line: CommandLine, names: Mapping[str, Sequence[str]]
 ) -> tuple[dict[str, type], list[str]]:

@@ -42,6 +42,9 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
 }
 """What other tools call our keys, by the last part of their names; with `=` also the value."""
 
+OTHER_OPTION = "here. It belongs to"
+"""What a message says of a key that another option of its group has."""
+
 OBJECTIVE = "[a-z][a-z0-9_]{0,29}"
 """Names of objectives, as a regular expression."""
 
@@ -147,7 +150,7 @@ def _unknown(assignment: Assignment, types: dict[str, type], phases: list[str]) 
         if parts[0] in field_types(other)
     ]
     if options:
-        return f"unknown key {key!r} here. It belongs to {' and '.join(options)}: name one, too."
+        return f"unknown key {key!r} {OTHER_OPTION} {' and '.join(options)}: name one, too."
     note = f"Keys of {key.rpartition('.')[0]}: {join_names([*allowed])}."
     return _unknown_key(key, all_keys(types, phases), note, [*allowed])
 

@@ -105,6 +105,25 @@ def test_one_key_is_explained(key, parts, capsys):
     assert told(capsys, "finetune", "--help", key) == text
 
 
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("sheet", "called 'sheet'"),
+        ("data.sheet", "called 'data.sheet'"),
+        ("colum", "data.label_column"),
+        ("batchsiz", "Did you mean data.batch_size?"),
+        ("excel", "In the guide: fmkit guide "),
+        ("moment", "In the meaning of: optimizer."),
+    ],
+)
+def test_a_word_without_a_topic_lists_no_hundreds(word, said, capsys):
+    assert main(["help", word]) == 2
+    err = capsys.readouterr().err
+    assert said in err
+    assert len(err) < 600
+    assert "fmkit guide" in err
+
+
 def test_all_has_every_key(capsys):
     text = told(capsys, "finetune", "--help", "all")
     for key in ("recipe=none", "model.lora_rank=null", "optimizer.nesterov", "runtime.keep=1"):

@@ -58,8 +58,9 @@ def sheet_rows(path: Path, columns: Sequence[str]) -> tuple[list[str], Iterator[
     if not splits:
         raise UnusableInput(
             "not_text",
-            f"the sheets {join_names(titles, 5)} have the same columns, and one is read: put "
-            "their rows into one sheet, or name each of them train, val or test",
+            f"the sheets {join_names(titles, 5)} have the same columns, and one is read: save "
+            "the one to read as .csv, put the rows of all into one sheet, or name each sheet "
+            "train, val or test, if that is what they are",
         )
 
     def records() -> Iterator[Record]:
@@ -75,10 +76,11 @@ def sheet_rows(path: Path, columns: Sequence[str]) -> tuple[list[str], Iterator[
     return [name for name in names if name], records()
 
 
-def _fit(cells: Sequence[Any], columns: Sequence[str]) -> int:
-    """How many of the columns a row names, or how many names it has where none are asked for."""
+def _fit(cells: Sequence[Any], columns: Sequence[str]) -> tuple[int, int]:
+    """How many of the columns a row names; where it names none, how many names it has."""
     names = {str(cell).strip() for cell in cells if isinstance(cell, str)} - {""}
-    return len(names & set(columns)) if columns else len(names)
+    count = len(names & set(columns))
+    return count, 0 if count else len(names)
 
 
 _Merged = dict[int, list[tuple[int, int]]]

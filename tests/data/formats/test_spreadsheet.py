@@ -41,13 +41,19 @@ def test_a_row_of_groups_above_the_header_is_not_the_header(tmp_path):
     assert next(rows).value["sentiment"] == "good"
 
 
+def test_the_header_below_a_title_is_named_where_it_lacks_the_columns(tmp_path):
+    path = workbook(tmp_path / "a.xlsx", north=[["A title"], *TABLE])
+    assert sheet_rows(path, ["body"])[0] == list(TABLE[0])
+
+
 @pytest.mark.parametrize("columns", [[], ["text", "label"]])
 def test_sheets_with_the_same_columns_are_refused(tmp_path, columns):
     path = workbook(tmp_path / "a.xlsx", north=TABLE, south=TABLE)
     with pytest.raises(UnusableInput) as raised:
         sheet_rows(path, columns)
     assert "the sheets north, south have the same columns" in raised.value.why
-    assert "name each of them train, val or test" in raised.value.why
+    assert "save the one to read as .csv" in raised.value.why
+    assert "name each sheet train, val or test" in raised.value.why
 
 
 @pytest.mark.parametrize("columns", [[], ["text", "label"]])
