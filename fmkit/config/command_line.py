@@ -170,7 +170,8 @@ def _read_overrides(line: CommandLine) -> list[str]:
         problem = _word_problem(word)
         if not problem:
             override = parsed(word)
-            if override is None and (quoted := _quoted_path(word, line.multirun)):
+            quoted = "" if override else _quoted_path(word, line.multirun) or _quoted_words(word)
+            if override is None and quoted:
                 override = parsed(quoted)
                 line.words[index] = quoted
             if override is None:
@@ -282,6 +283,19 @@ def _quoted_path(word: str, multirun: bool) -> str:
         return ""
     paths = value.split(",") if multirun else [value]
     return key + equals + ",".join(f"'{path}'" for path in paths)
+
+
+def _quoted_words(word: str) -> str:
+    """A value with words beyond ASCII, such as `[Größe,Zustand]`, with these in quotes; else empty.
+
+    Hydra's grammar has no other letters outside of quotes.
+    """
+    key, equals, value = word.partition("=")
+    if not equals or value.isascii() or re.search(r"['\"\\\n$(){}:=]", value):
+        return ""
+    parts = re.split(r"([\[\],])", value)
+    quoted = [part if part.isascii() else f"'{part.strip()}'" for part in parts]
+    return key + equals + "".join(quoted)
 
 
 def _unreadable(word: str) -> str:

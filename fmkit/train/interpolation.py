@@ -5,6 +5,7 @@ of many epochs is often the luckiest one, and a fine-tuned model can be worse th
 started from. The validation loss is smooth along the line between the two, and both are on it.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -86,7 +87,8 @@ def apply(context: RunContext, phase: Phase, inputs: PhaseInputs) -> None:
         value = metrics.get(best["monitor"], best["value"])  # it may be of training
         best |= {"value": value, "loss_by_share": [[tried, losses[tried]] for tried in SHARES]}
         best["standard_error_by_share"] = [[tried, errors[tried]] for tried in SHARES]
-        context.report(f"{phase.name}: {describe(share, losses, errors)}")
+        is_scaled = context.assembly.task.has_logits
+        context.report(f"{phase.name}: {describe(share, losses, errors, is_scaled)}")
     variables.assign(model, blend(start, end, share))
     position.phase_best = {**best, "share": share}
     if share < 1:
@@ -158,17 +160,29 @@ def _standard_errors(
     return errors
 
 
-def describe(share: float, losses: Mapping[float, float], errors: Mapping[float, float]) -> str:
-    """What is kept, and why, as a line for people."""
+def describe(
+    share: float, losses: Mapping[float, float], errors: Mapping[float, float], is_scaled: bool
+) -> str:
+    """What is kept, and why, as a line for people.
+
+    Args:
+        is_scaled: the losses are those after temperature scaling, unlike the `val_loss` of epochs.
+    """
     amount = {0.0: "nothing", 1.0: "all"}.get(share, f"{share:.0%}")
-    others = ", ".join(f"{tried:.0%}: {loss:z.4f}" for tried, loss in losses.items())
-    if losses[share] > min(losses.values()):
+    measure = f"validation loss{' after temperature scaling' if is_scaled else ''}"
+    shown = []
+    for text, group in itertools.groupby(losses, lambda tried: f"{losses[tried]:z.4f}"):
+        first, *others = group
+        shown.append(f"{first:.0%}{f' to {others[-1]:.0%}' if others else ''}: {text}")
+    if len(shown) == 1:
+        reason = "the most, where all shares are equally good"
+    elif losses[share] > min(losses.values()):
         reason = f"the most that is within a standard error ({errors[share]:.4f}) of the lowest"
     elif share == 0:
         reason = "all else is more than a standard error higher"
     else:
         reason = "more is not within a standard error" if share < 1 else "the lowest"
-    return f"keeps {amount} of what the phase changed, by validation loss: {reason} ({others})"
+    return f"keeps {amount} of what the phase changed, by {measure}: {reason} ({', '.join(shown)})"
 
 
 def _save(context: RunContext, phase: Phase) -> None:

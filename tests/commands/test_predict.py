@@ -205,7 +205,7 @@ def test_the_screen_shows_texts_and_how_many_more(texts, predicted, tmp_path):
     out = predicted("new.txt").out
     assert "line 10" in out
     assert "line 11" not in out
-    assert "13 texts; the table has the other 3" in out
+    assert "13 texts; 10 are shown, the table has all 13" in out
 
 
 def test_a_long_prediction_shows_a_line_now_and_then(monkeypatch, capsys):

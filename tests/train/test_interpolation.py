@@ -97,16 +97,25 @@ def test_the_choice_and_its_line():
     assert interpolation.choose(losses, dict.fromkeys(losses, 0.0)) == 0.4
     assert interpolation.choose(losses, dict.fromkeys(losses, 0.25)) == 1.0
     assert interpolation.choose(dict.fromkeys(losses, np.inf), dict.fromkeys(losses, 0.0)) == 0.0
-    line = interpolation.describe(0.8, losses, near)
+    line = interpolation.describe(0.8, losses, near, is_scaled=False)
     assert line == (
         "keeps 80% of what the phase changed, by validation loss: the most that is within a "
         "standard error (0.0700) of the lowest "
         "(0%: 0.7000, 20%: 0.6200, 40%: 0.6000, 60%: 0.6100, 80%: 0.6600, 100%: 0.8000)"
     )
     worse = {0.0: 0.5, 1.0: 0.9}
-    line = interpolation.describe(0.0, worse, dict.fromkeys(worse, 0.1))
+    line = interpolation.describe(0.0, worse, dict.fromkeys(worse, 0.1), is_scaled=False)
     assert line.startswith("keeps nothing of what the phase changed")
     assert "all else is more than a standard error higher" in line
+    equal = dict(zip(interpolation.SHARES, (1e-9, 0, 0, -1e-9, 0, -1e-7), strict=True))
+    line = interpolation.describe(1.0, equal, dict.fromkeys(equal, 0.0), is_scaled=True)
+    assert line == (
+        "keeps all of what the phase changed, by validation loss after temperature scaling: the "
+        "most, where all shares are equally good (0% to 100%: 0.0000)"
+    )
+    partly = dict(zip(interpolation.SHARES, (0.5, 0.2, 0.2, 0.2, 0.3, 0.3), strict=True))
+    line = interpolation.describe(0.6, partly, dict.fromkeys(partly, 0.0), is_scaled=True)
+    assert line.endswith("(0%: 0.5000, 20% to 60%: 0.2000, 80% to 100%: 0.3000)")
 
 
 def test_the_end_is_the_last_epoch_unless_there_is_patience():

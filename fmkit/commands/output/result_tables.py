@@ -343,7 +343,7 @@ def predictions(columns: dict[str, Any], noun: str, errors: int, output: Path) -
             table.add_row(escape_markup(text or "-"), *cells)
         print_table(table)
         more = count - _MAX_PREDICTIONS
-        rest = f"; the table has the other {more:,}" if more > 0 else ""
+        rest = f"; {_MAX_PREDICTIONS} are shown, the table has all {count:,}" if more > 0 else ""
         stdout.print(f"{counted}{unread}{rest}")
     else:
         width = sum(name.startswith("feature_") for name in columns)

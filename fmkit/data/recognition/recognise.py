@@ -269,7 +269,8 @@ def _photo_tables(
         try:
             result = recognise_table(request, table)
         except (ConfigError, DataError) as error:  # notes, or a question about its columns
-            why = error.message.removeprefix(f"{display_path(table)}: ").rstrip(".")
+            why = error.message.removeprefix(f"{display_path(table)}: ").removeprefix(f"{table}: ")
+            why = why.rstrip(".")
             is_question = "data.label_column" in error.hint
             unread[table] = f": {why}. {error.hint if is_question else learn}".rstrip(". ")
             continue

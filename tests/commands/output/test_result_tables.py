@@ -34,7 +34,7 @@ STATUS = {
 def test_tables_fit_the_terminal(width, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(console.stdout, "width", width)
     result_tables.result(tmp_path, STATUS, METRICS, [])
-    result_tables.evaluation(METRICS, "photos", "test", tmp_path / "test.json")
+    result_tables.evaluation(METRICS, "photos", "test", tmp_path / "test.json", {}, {})
     output = capsys.readouterr().out
     paths = ("run:", "model:", "metrics:", "table:")  # to be copied, so in one line
     lines = [line for line in output.splitlines() if not line.startswith(paths)]
@@ -61,3 +61,17 @@ def test_of_many_classes_the_ten_worst_are_shown(tmp_path, capsys):
     assert "class9" in output
     assert "class10" not in output
     assert "the 10 worst of 20" in output
+
+
+@pytest.mark.parametrize(
+    ("count", "unread", "said"),
+    [
+        (11, 1, "11 texts, 1 of them could not be read; 10 are shown, the table has all 11"),
+        (10, 0, "10 texts"),
+        (1_200, 0, "1,200 texts; 10 are shown, the table has all 1,200"),
+    ],
+)
+def test_the_count_of_predictions_says_what_is_shown(count, unread, said, tmp_path, capsys):
+    columns = {"id": [f"row-{n}" for n in range(count)], "prediction": ["a"] * count}
+    result_tables.predictions(columns, "text", unread, tmp_path / "p.csv")
+    assert said in capsys.readouterr().out.splitlines()

@@ -84,6 +84,27 @@ def test_sources_of_files_read_all_that_fit_a_pattern(config, ending, content, t
     assert len(collect(config(root=str(tmp_path / f"o*.{ending}"))).ids) == 2
 
 
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [
+        ("Mängel", "Mängel"),
+        ("Größe in cm", "Größe in cm"),
+        ("日本", "日本"),
+        ("[Größe, kind,Zustand der Räder]", ["Größe", "kind", "Zustand der Räder"]),
+        ("'schon zitiert: Ä'", "schon zitiert: Ä"),
+    ],
+)
+def test_letters_beyond_ascii_need_no_quotes(value, read):
+    line = command_line.parse("check", [f"data.label_column={value}"])
+    assert line.value("data.label_column") == read
+
+
+@pytest.mark.parametrize("value", ["Ä (x)", "{ä:1}", "ä'"])
+def test_other_values_beyond_ascii_say_how_to_quote_them(value):
+    with pytest.raises(ConfigError, match="Quote what has spaces or special characters twice"):
+        command_line.parse("check", [f"data.label_column={value}"])
+
+
 @pytest.mark.parametrize("value", ["~/photos", "IMG (1).jpg", "a[1].jpg", "x=(1)"])
 def test_paths_need_no_quotes(value):
     for key in ("input", "data.root"):
