@@ -258,7 +258,12 @@ def _photos(request: Request, folder: Path, contents: _Contents) -> Recognised:
 def _photo_tables(
     request: Request, contents: _Contents
 ) -> tuple[dict[Path, Recognised], dict[Path, str]]:
-    """The tables in a folder that name photos, that of training first; and why others do not."""
+    """The tables in a folder that name photos, that of training first; and why others do not.
+
+    Raises:
+        ConfigError: the user has named the labels, which the only table does not have.
+        DataError: likewise.
+    """
     tables = contents.loose_of(TABLES)
     results, unread = {}, {}
     for table in sorted(tables, key=lambda path: split_of(path.name) != "train"):
@@ -269,6 +274,10 @@ def _photo_tables(
         try:
             result = recognise_table(request, table)
         except (ConfigError, DataError) as error:  # notes, or a question about its columns
+            if len(tables) == 1 and not {"label_column", "label_columns"}.isdisjoint(
+                request.chosen
+            ):
+                raise
             why = error.message.removeprefix(f"{display_path(table)}: ").removeprefix(f"{table}: ")
             why = why.rstrip(".")
             is_question = "data.label_column" in error.hint

@@ -623,6 +623,9 @@ def test_a_table_beside_photos_says_why_it_is_not_read(tmp_path):
         assert f"To learn from it: fmkit check {tmp_path}/notes.csv" in reason
     chosen = Request(str(tmp_path), {"label_column": "shape"}, needs_labels=False)
     assert recognise(chosen, tmp_path).settings["data"] == "image_table"
+    (tmp_path / "notes.csv").unlink()
+    with pytest.raises(DataError, match=r"no column 'shap' .did you mean shape"):
+        recognise(Request(str(tmp_path), {"label_column": "shap"}, needs_labels=False), tmp_path)
 
 
 def test_few_amounts_are_classes_and_mixed_ones_are_refused(tmp_path):
