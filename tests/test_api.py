@@ -138,6 +138,7 @@ def test_a_run_goes_on(run, root):
         fmkit.resume(runs_dir=root / "longer")
 
 
+@pytest.mark.slow
 def test_another_run_starts_from_it(run, root):
     tuned = fmkit.finetune("stage=unfrozen", {"stage.full.epochs": 1}, init=run,
                            runs_dir=root / "tuned")  # fmt: skip

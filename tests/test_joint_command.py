@@ -73,6 +73,7 @@ def finished(data, tmp_path_factory):
         (1, ["data.batch_size=5", "task.label_smoothing=0.1"]),
     ],
 )
+@pytest.mark.slow
 def test_one_objective_alone_is_the_single_run(data, tmp_path, alpha, single, capsys):
     root = data / ("two" if alpha else "three")
     _, joint = run_in(tmp_path / "joint", *objectives(data, f"task.alpha={alpha}"))
@@ -137,7 +138,7 @@ def test_predict_and_the_model_file_are_the_primary_objective(finished, data, tm
     assert model(np.zeros((1, 20, 20, 3), np.float32)).shape == (1, 3)
 
 
-@pytest.mark.parametrize("name", ["three", "two"])
+@pytest.mark.parametrize("name", [pytest.param("three", marks=pytest.mark.slow), "two"])
 def test_init_takes_the_head_of_the_objective(finished, data, tmp_path, name):
     _, folder = finished
     code, found = run_in(

@@ -100,6 +100,7 @@ def _predicts(fmkit, run, tmp_path):
     assert (code, "none of 1 text could be read" in err) == (3, True), err
 
 
+@pytest.mark.slow
 def test_a_head_first_then_all_from_a_table_and_on_from_that_run(fmkit, tmp_path):
     rows = [
         {"tokens": [word for word, _ in each], "ner_tags": [tag for _, tag in each]}

@@ -61,7 +61,7 @@ def evaluate_run(config: EvalConfig) -> dict[str, Any]:
     spec = run.spec(objective)
     # Before TensorFlow is imported: an unknown class or column is reported at once.
     sliced = _sliced_columns(config, task.name, data.examples.take(data.splits[split]))
-    corruptions = _corruptions(config, task.name, data.examples, spec)
+    corruptions = _corruptions(config, task.name, spec.modality)
     if config.by_document and task.name != "causal_lm":
         raise ConfigError(
             f"by_document: task={task.name} has no perplexity of whole documents.",
@@ -145,7 +145,7 @@ def _sliced_columns(
     return examples.ids, columns
 
 
-def _corruptions(config: EvalConfig, task: str, examples: Examples, spec: DataSpec) -> list[str]:
+def _corruptions(config: EvalConfig, task: str, modality: str) -> list[str]:
     """The names of the corruptions to evaluate."""
     if not config.corruptions:
         return []
@@ -157,7 +157,7 @@ def _corruptions(config: EvalConfig, task: str, examples: Examples, spec: DataSp
         )
     from fmkit.evaluation.robustness import corruptions
 
-    return corruptions.names_of(config.corruptions, spec.modality, examples)
+    return corruptions.names_of(config.corruptions, modality)
 
 
 def _more(

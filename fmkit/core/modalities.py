@@ -37,6 +37,10 @@ class ModalityEntry:
             have a length.
         values_to_inputs: `(values, DataConfig of the run) -> inputs` of `run.predict` in Python.
         predict: `(LoadedRun, inputs, batch size) -> (columns, a message per unreadable input)`.
+        corruptions: by name what `fmkit eval` tests robustness with, a table of functions
+            `(inputs, severity 1 to 5, NumPy generator) -> inputs`; empty where there are none.
+        corrupted_passes: `(EvaluationInputs, names, open_loader)` -> name, severity and
+            EvaluationInputs of each evaluation of corrupted examples.
         predicts_features: a run without labels predicts features, rather than being refused.
     """
 
@@ -54,6 +58,8 @@ class ModalityEntry:
     read_inputs: Code = ""
     values_to_inputs: Code = ""
     predict: Code = ""
+    corruptions: Code = ""
+    corrupted_passes: Code = ""
     predicts_features: bool = False
 
 
@@ -72,6 +78,8 @@ MODALITIES: dict[str, ModalityEntry] = {
         read_inputs="fmkit.data.predict_photos:read_photos",
         values_to_inputs="fmkit.data.predict_photos:photos_from_values",
         predict="fmkit.evaluation.predict:predict_photos",
+        corruptions="fmkit.evaluation.robustness.corruptions:OF_IMAGES",
+        corrupted_passes="fmkit.evaluation.robustness.evaluate:passes_over_images",
         predicts_features=True,
     ),
     "text": ModalityEntry(
@@ -87,6 +95,8 @@ MODALITIES: dict[str, ModalityEntry] = {
         read_inputs="fmkit.data.predict_inputs:read_texts",
         values_to_inputs="fmkit.data.predict_inputs:texts_from_values",
         predict="fmkit.evaluation.predict:predict_texts",
+        corruptions="fmkit.evaluation.robustness.corruptions:OF_TEXTS",
+        corrupted_passes="fmkit.evaluation.robustness.evaluate:passes_over_texts",
     ),
 }
 """By modality."""

@@ -78,8 +78,8 @@ def inference_model(
         shown = keras.layers.Rescaling(1 / temperature, dtype="float32", name="temperature")(shown)
     deployed_input = modality_entry(modality).deployed_input
     if not deployed_input:
-        network = heads.with_keras_layers(keras.Model(model.inputs[0], shown))
-        return keras.Model(network.inputs[0], task.inference(network.output), name="fmkit")
+        deployed = keras.Model(model.inputs[0], task.inference(shown), name="fmkit")
+        return heads.with_keras_layers(deployed)
     inputs, prepared = load(deployed_input)(model.inputs[0], data)
     network = heads.with_keras_layers(keras.Model(model.inputs[0], shown, name="network"))
     return keras.Model(inputs, task.inference(network(prepared)), name="fmkit")

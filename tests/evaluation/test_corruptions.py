@@ -7,9 +7,7 @@ import pytest
 from PIL import Image
 
 from fmkit.core.errors import ConfigError
-from fmkit.data.content.images import ImageArray
-from fmkit.data.content.texts import Texts
-from fmkit.data.examples import without_classes
+from fmkit.core.modalities import MODALITIES, ModalityEntry
 from fmkit.evaluation.robustness import corruptions
 from fmkit.evaluation.robustness.corruptions import OF_IMAGES, OF_TEXTS, SEVERITIES
 
@@ -91,12 +89,11 @@ def test_texts_in_closed_form():
     assert OF_TEXTS["typing_errors"](["1234 äöü"], 5, random()) == ["1234 äöü"]
 
 
-def test_names_fit_the_examples():
-    photos = without_classes(["a"], ImageArray(np.zeros((1, 4, 4, 3), np.uint8)))
-    texts = without_classes(["a"], Texts(("a",)))
-    assert corruptions.names_of(["all"], "image", photos) == list(OF_IMAGES)
-    assert corruptions.names_of(["casing"], "text", texts) == ["casing"]
+def test_names_fit_the_examples(monkeypatch):
+    assert corruptions.names_of(["all"], "image") == list(OF_IMAGES)
+    assert corruptions.names_of(["casing"], "text") == ["casing"]
     with pytest.raises(ConfigError, match="casing"):
-        corruptions.names_of(["casing"], "image", photos)
-    with pytest.raises(ConfigError, match="for photos and for texts"):
-        corruptions.names_of(["all"], "audio", without_classes(["a"], photos.content.take([])))
+        corruptions.names_of(["casing"], "image")
+    monkeypatch.setitem(MODALITIES, "sound", ModalityEntry(noun="sound", plural="sounds"))
+    with pytest.raises(ConfigError, match="none for sounds"):
+        corruptions.names_of(["all"], "sound")

@@ -126,6 +126,7 @@ def ended(process):
     return out
 
 
+@pytest.mark.slow
 def test_two_devices_train_as_one_does(tmp_path):
     processes = [several(tmp_path / str(count), count) for count in (1, 2)]
     one, two = (json.loads(ended(each)) for each in processes)

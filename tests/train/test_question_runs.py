@@ -31,6 +31,7 @@ def made(tmp_path_factory):
     return squad.list_examples(SquadData(root=str(path))), str(write_tokenizer(root / "words"))
 
 
+@pytest.mark.slow
 def test_a_resumed_run_is_equal_bit_for_bit(made, tmp_path):
     examples, words = made
     options = {

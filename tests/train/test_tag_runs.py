@@ -48,6 +48,7 @@ def run_tags(parent, name="small_bert", stage=None, tokenizer=None, **changes):
     return train(parent, config, examples())
 
 
+@pytest.mark.slow
 def test_a_resumed_run_is_equal_bit_for_bit(tmp_path):
     options = {"runtime_save_every": "1 steps", "runtime_keep": 99}
     done = run_tags(tmp_path / "whole", **options)

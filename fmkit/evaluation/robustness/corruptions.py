@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
+from fmkit.core import registry
 from fmkit.core.errors import ConfigError, received
-from fmkit.data.content.texts import Texts
-from fmkit.data.examples import Examples
+from fmkit.core.modalities import modality_entry
 
 SEVERITIES = range(1, 6)
 
@@ -177,19 +177,16 @@ OF_TEXTS: dict[str, Callable[[Sequence[str], int, np.random.Generator], list[str
 ALL = "all"
 
 
-def names_of(wanted: Sequence[str], modality: str, examples: Examples) -> list[str]:
-    """The names of corruptions that fit the examples; `all` means each.
+def names_of(wanted: Sequence[str], modality: str) -> list[str]:
+    """The names of corruptions for examples of a modality; `all` means each.
 
     Raises:
         ConfigError: there is none for such examples, or no such name.
     """
-    known = list(OF_IMAGES) if modality == "image" else []
-    if isinstance(examples.content, Texts):
-        known = list(OF_TEXTS)
-    if not known:
-        raise ConfigError(
-            "corruptions: there are some for photos and for texts, not for this data."
-        )
+    entry = modality_entry(modality)
+    if not entry.corruptions:
+        raise ConfigError(f"corruptions: there are none for {entry.plural}.")
+    known = list(registry.load(entry.corruptions))
     unknown = [name for name in wanted if name not in (ALL, *known)]
     if unknown:
         raise ConfigError(received("corruptions", unknown[0], [ALL, *known]))

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from fmkit.core import registry
+from fmkit.core.modalities import modality_entry
 from fmkit.data.content.texts import Texts
 from fmkit.data.examples import Examples
 from fmkit.evaluation import evaluator
@@ -40,7 +42,7 @@ def diagnostics(
         if name != "n" and isinstance(value, int | float)
     ]
     rows = [{"corruption": "", "severity": 0, **{name: metrics[name] for name in shown}}]
-    passes = _texts if isinstance(inputs.examples.content, Texts) else _images
+    passes = registry.load(modality_entry(inputs.examples.content.modality).corrupted_passes)
     total = len(names) * len(SEVERITIES) * len(inputs.indices)
     with Progress("corruptions", "examples", total, verbose=verbose) as progress:
         for name, severity, corrupted in passes(inputs, names, open_loader):
@@ -69,7 +71,10 @@ Passes = Iterator[tuple[str, int, EvaluationInputs]]
 """Name and severity of a corruption, and what evaluates the examples so corrupted."""
 
 
-def _images(inputs: EvaluationInputs, names: Sequence[str], open_loader: Any) -> Passes:
+def passes_over_images(
+    inputs: EvaluationInputs, names: Sequence[str], open_loader: Callable[[Examples], Any]
+) -> Passes:
+    """Outputs for corrupted images, at the size that the network reads."""
     for name in names:
         for severity in SEVERITIES:
             random = _random(inputs, name, severity)
@@ -92,7 +97,10 @@ def _outputs(inputs: EvaluationInputs, corrupt: Callable[[np.ndarray], np.ndarra
     return np.concatenate(rows) / inputs.temperature
 
 
-def _texts(inputs: EvaluationInputs, names: Sequence[str], open_loader: Any) -> Passes:
+def passes_over_texts(
+    inputs: EvaluationInputs, names: Sequence[str], open_loader: Callable[[Examples], Any]
+) -> Passes:
+    """Corrupted texts, and the loaders of these."""
     examples = inputs.examples.take(inputs.indices)
     content: Any = examples.content
     for name in names:

@@ -5,12 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from fmkit.config.schema.data import ImageTableData, TextTableData
 from fmkit.core.errors import ConfigError, DataError, join_names, plural, received
 from fmkit.core.files import absolute_path
 from fmkit.data.examples import Examples
 from fmkit.data.formats import tables
-from fmkit.data.sources.table_rows import UsableRows, row_id
+from fmkit.data.sources.named_rows import named_rows
 
 Rows = list[tuple[str, Mapping[str, str]]]
 """The name of an example, and the cells of its row."""
@@ -55,25 +54,12 @@ def columns_of(
 
 def _own_rows(config: Any) -> tuple[Rows, str]:
     """The rows of the data's own table, named as its examples are."""
-    if not isinstance(config, TextTableData | ImageTableData):
+    rows = named_rows(config)
+    if rows is None:
         raise ConfigError(
             f"slices: data={config.name} has no table with columns.",
             "Name a table with a row per example: slices_file=FILE",
         )
-    rows: Rows = []
-    if isinstance(config, TextTableData):
-        content = [name for name in (config.text_column, config.pair_column) if name]
-        options: dict[str, Any] = {"encoding": config.encoding, "quotes": config.quotes}
-    else:
-        content, options = [config.path_column], {}
-    for table in UsableRows(config, content).files():
-        for row in tables.read(
-            table.path, [], "", **options, all_columns=True, header=config.header
-        ):
-            name = table.prefix + row_id(row.index)
-            if isinstance(config, ImageTableData):
-                name = row.cells.get(config.path_column, "")
-            rows.append((name, row.cells))
     return rows, ""
 
 

@@ -80,6 +80,7 @@ def test_the_second_text_of_a_pair_is_told_from_the_first():
     assert not run(keras.Model(backbone.model.input, given), np.array([window], np.int32)).any()
 
 
+@pytest.mark.slow
 def test_saved_models_load_without_fmkit(tmp_path):
     for name in NAMES:
         backbone = build(ModelConfig(name, "none"))
