@@ -29,6 +29,10 @@ TRAINING = [row for row in LINES if row[1].split()[1] in ("pretrain", "finetune"
 OTHERS = [row for row in LINES if row not in TRAINING]
 
 
+def test_the_first_page_stays_short():
+    assert len(README.splitlines()) <= 220, "the rest is for the pages of the guide"
+
+
 @pytest.mark.parametrize(("page", "line"), TRAINING)
 def test_training_commands_compose(page, line, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
