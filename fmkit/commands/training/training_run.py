@@ -1,32 +1,26 @@
 """One training run from a typed config to files on disk: data, model, phases, metrics."""
 
-import contextlib
 import dataclasses
-import shlex
 import time
-import traceback
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from fmkit.commands import launch
 from fmkit.commands.output import json_output, result_tables
-from fmkit.commands.training import resumed_run
+from fmkit.commands.training import resumed_run, run_description, run_report
 from fmkit.commands.training.resumed_run import ResumedRun, settings
+from fmkit.commands.training.run_description import log
 from fmkit.config import auto_recipe, objectives, saved_config, solvers
-from fmkit.config.registry import LABELS, LabelKind
 from fmkit.config.schema.commands import TrainConfig
 from fmkit.config.schema.task import JointConfig
 from fmkit.core import console, files, machine, safe_io, signals
-from fmkit.core.errors import ConfigError, join_names, plural
+from fmkit.core.errors import ConfigError
 from fmkit.core.modalities import modality_entry
 from fmkit.store import run_dir, run_index
 from fmkit.store.run_dir import RunWriter
 from fmkit.store.run_reader import RunReader
-from fmkit.train.deadline import RECORD, REPORT_TAKES, TimeLimit
-
-REPORTED_SECONDS = 30.0
-"""Runs that took less have no report by default: it takes at most three, a tenth of them."""
+from fmkit.train.deadline import RECORD, TimeLimit
 
 BOOTSTRAP = 1000
 """Resamples behind the 95% intervals of a run's own evaluation."""
@@ -108,8 +102,8 @@ def _train(
                 total_seconds=round(time.monotonic() - began, 3),
                 **summary,
             )
-            page = _write_report(config, run, assembly, limit)
-            following = _next_commands(run, assembly, page)
+            page = run_report.write(config, run, assembly, limit)
+            following = run_report.next_commands(run, assembly, page)
             json_output.show(
                 "run",
                 {**run_index.record(run.folder), "report": page, "next": following},
@@ -145,7 +139,7 @@ def _record_limit(config: TrainConfig, run: RunWriter, limit: TimeLimit) -> None
     record = run.status.get(RECORD) or {}
     run.update(**{RECORD: {**record, **limit.to_record(run.status["seconds"])}})
     if config.runtime.deterministic:
-        _log(
+        log(
             config, run,
             "runtime.deterministic: equal commands give equal runs only where the time limit "
             "shortens nothing; status.json has what it changed",
@@ -175,13 +169,13 @@ def _load_data(
         name: ", ".join(f"{count} {split}" for split, count in dataset.spec.counts.items())
         for name, dataset in {"": data, **others}.items()
     }
-    _log(config, run, f"data: {_data_name(config)}, {_targets(data.spec)}{counts.pop('')}")
+    log(config, run, f"data: {run_description.describe_data(config, data.spec)}{counts.pop('')}")
     for name, text in counts.items():
-        _log(config, run, f"data of {name}: {text}")
+        log(config, run, f"data of {name}: {text}")
     for grey_range in dict.fromkeys(part.spec.grey_range for part in (data, *others.values())):
         if grey_range is not None:
             what = describe_grey_range(grey_range)
-            _log(config, run, f"grey photos of more than 8 bits: {what}")
+            log(config, run, f"grey photos of more than 8 bits: {what}")
     return data, others
 
 
@@ -227,23 +221,6 @@ def _require_validation(config: TrainConfig, data: Any, others: Mapping[str, Any
             )
 
 
-def _data_name(config: TrainConfig) -> str:
-    """The name of the data's folder or file, and of the source that reads it."""
-    source = config.data.name
-    label = run_index.data_label(source, getattr(config.data, "root", None))
-    return source if label == source else f"{label} ({source})"
-
-
-def _targets(spec: Any) -> str:
-    """How many classes, labels or numbers there are, ahead of other counts."""
-    if spec.classes:
-        return f"{len(spec.classes)} classes, "
-    if not spec.names:
-        return ""
-    kind = LABELS.get(spec.annotations, LabelKind("name", "names", "names"))
-    return f"{len(spec.names)} {kind.noun if len(spec.names) == 1 else kind.plural}, "
-
-
 def _assemble(
     config: TrainConfig,
     run: RunWriter,
@@ -279,26 +256,20 @@ def _assemble(
         assembly.flat_config = settings(resolved)
         _record(config, run, assembly, resolved)
     # Not before now: a run that is refused until here leaves no folder.
-    _log(config, run, f"run: {files.display_path(run.folder)}")
+    log(config, run, f"run: {files.display_path(run.folder)}")
     weights = f"those of step {saved.step}" if saved else ""
     if saved is None and config.init is not None:
         weights = f"those of run {RunReader(Path(config.init)).id}"
-    _log_model(config, run, assembly, weights)
-    if line := _describe_augmentation(assembly):
-        _log(config, run, f"augmentation: {line}")
+    run_description.log_model(config, run, assembly, weights)
+    if line := run_description.describe_augmentation(assembly):
+        log(config, run, f"augmentation: {line}")
     for line in choices:
-        _log(config, run, line)
+        log(config, run, line)
     for task in [part.task for part in assembly.objectives] or [assembly.task]:
         for line in task.row_findings:
             run.log(f"data: {line}")
             console.warning(f"data: {line}")
     return assembly
-
-
-def _log(config: TrainConfig, run: RunWriter, line: str) -> None:
-    run.log(line)
-    if config.runtime.verbose:
-        console.info(line)
 
 
 def _follow_recipe(
@@ -317,7 +288,7 @@ def _follow_recipe(
     facts = recipe_facts.facts(config, data, prepared, findings, limit)
     rows = auto_recipe.apply(config, auto_recipe.choose(facts, user_keys))
     for row in rows:
-        _log(config, run, f"recipe: {auto_recipe.format_choice(row)}")
+        log(config, run, f"recipe: {auto_recipe.format_choice(row)}")
     run.write_config(config)
     # After the config: where this file exists, that has the choices.
     files.write_json(run.folder / run_dir.RECIPE, rows)
@@ -363,51 +334,6 @@ def _record(config: TrainConfig, run: RunWriter, assembly: Any, resolved: TrainC
     if backbone.tokenizer is not None:
         run.save_tokenizer(backbone.tokenizer)
     run.update(parameters=assembly.model.count_params())
-
-
-def _log_model(config: TrainConfig, run: RunWriter, assembly: Any, weights: str) -> None:
-    """Log which model trains on which machine; no `weights` means those of the backbone."""
-    from fmkit.models import lora
-
-    devices, backbone = assembly.devices, assembly.backbone
-    entry = modality_entry(backbone.modality)
-    size = f"on {entry.plural}"
-    if entry.input_size:
-        size = entry.input_phrase.format(getattr(backbone, entry.input_size))
-    parameters = f"{assembly.model.count_params():,} parameters"
-    name = f"{config.model.name} {size}"
-    _log(config, run, f"model: {name}, {parameters}, weights: {weights or backbone.weights}")
-    if adapters := lora.describe(assembly.model):
-        _log(config, run, adapters)
-    if assembly.reference is not None:
-        _log(config, run, assembly.reference.describe())
-    is_random = not weights and backbone.weights == "none" and config.init is None
-    if is_random and (frozen := _frozen_parts(config, backbone)):
-        advice = "stage=scratch trains a random backbone."
-        console.warning(f"the backbone is random, and {frozen}. {advice}")
-    device = plural(len(devices.names), devices.kind.upper())
-    if devices.kind == "cpu":
-        device = f"CPU, {plural(machine.available_cores(), 'core')}"
-    device += f", {devices.precision}"
-    compiled = f"XLA {'on' if devices.jit_compile() else 'off'}"
-    _log(config, run, f"machine: {device}, {compiled}; {assembly.loader.describe()}")
-
-
-def _describe_augmentation(assembly: Any) -> str:
-    """What is done to images in each phase and objective; empty where there are none."""
-    parts = [(f"{part.name} ", part.config, part.loader) for part in assembly.objectives]
-    by_text: dict[str, list[str]] = {}
-    for prefix, config, loader in parts or [("", assembly.config.data, assembly.loader)]:
-        if not hasattr(config, "augment"):
-            continue
-        for phase in assembly.phases:
-            if phase.name not in assembly.skipped:
-                augmentation = loader.augmentation(phase.augment)
-                text = "none" if augmentation is None else augmentation.describe()
-                by_text.setdefault(text, []).append(f"{prefix}{phase.name}")
-    if len(by_text) == 1:
-        return next(iter(by_text))
-    return "; ".join(f"{', '.join(names)}: {text}" for text, names in by_text.items())
 
 
 def _save_model(config: TrainConfig, run: RunWriter, assembly: Any) -> None:
@@ -477,69 +403,3 @@ def _evaluate(
         if part.name:
             summary.setdefault("objectives", {})[part.name] = by_split
     return summary, last
-
-
-def _write_report(
-    config: TrainConfig, run: RunWriter, assembly: Any, limit: TimeLimit | None = None
-) -> Path | None:
-    """Write the page about a run that is done, if it is wanted; a failure is only a warning."""
-    wanted, seconds = config.runtime.report, float(run.status["seconds"])
-    if wanted == "false" or (wanted == "auto" and seconds < REPORTED_SECONDS):
-        return None
-    if wanted == "auto" and limit is not None and limit.left < REPORT_TAKES * limit.contention():
-        folder = shlex.quote(files.display_path(run.folder))
-        _log(config, run, f"the time limit leaves no time for a report: fmkit report {folder}")
-        return None
-    try:
-        from fmkit.report import run_page, samples
-
-        with console.announce_slow("writing the report", config.runtime.verbose):
-            batches = {} if assembly.objectives else samples.batches_seen(assembly)
-            samples.keep(run.folder, assembly.examples, batches)
-            report = run_page.write(run.folder, run.log)
-    except Exception as error:  # the run is done, whatever happens to the page about it
-        with contextlib.suppress(OSError):
-            run.log("".join(traceback.format_exception(error)))
-        console.warning(
-            f"the report could not be written: {type(error).__name__}: {error}. "
-            f"`fmkit report {shlex.quote(files.display_path(run.folder))}` tries it again."
-        )
-        return None
-    run.log(f"report: {report.bytes:,} bytes in {report.seconds:.1f} s")
-    for problem in report.problems:
-        console.warning(f"report: {problem}")
-    return report.path
-
-
-def _frozen_parts(config: TrainConfig, backbone: Any) -> str:
-    """What the phases keep frozen of a backbone, in words; empty where all of it learns."""
-    from fmkit.train import freeze
-
-    has_batchnorm = any(map(freeze.is_batchnorm, freeze.layers_of(*backbone.blocks)))
-    phases: dict[str, list[str]] = {}
-    for name, phase in config.stage.items():
-        if phase.train != "all":
-            phases.setdefault("all or a part of it", []).append(name)
-        elif phase.batchnorm == "frozen" and has_batchnorm:
-            phases.setdefault("BatchNorm", []).append(name)
-    sentences = []
-    for part, names in phases.items():
-        subject = "phase" if len(names) == 1 else "phases"
-        verb = "keeps" if len(names) == 1 else "keep"
-        sentences.append(f"{subject} {join_names(names)} {verb} {part} frozen")
-    return " and ".join(sentences)
-
-
-def _next_commands(run: RunWriter, assembly: Any, page: Path | None) -> list[str]:
-    """What to do with the trained model, as commands."""
-    spec, task = assembly.spec, assembly.task
-    if assembly.objectives:
-        task = assembly.objectives[0].task
-    folder = shlex.quote(files.display_path(run.folder))
-    commands = []
-    if spec.classes or spec.annotations:
-        commands = [f"fmkit predict run={folder} input=PATH", f"fmkit eval run={folder}"]
-    if task.next_token_model is not None:
-        commands = [f"fmkit generate run={folder} prompt=TEXT"]
-    commands = commands or [f"fmkit finetune init={folder} data=... data.root=..."]
-    return commands if page is not None else [*commands, f"fmkit report {folder}"]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from kept_runs import kept_run
 
-from fmkit.commands.training import training_run
+from fmkit.commands.training import run_report
 from fmkit.data.content.images import ImageArray
 from fmkit.data.examples import Examples
 from fmkit.report import samples
@@ -58,7 +58,7 @@ def test_it_has_the_examples_and_a_batch_of_each_augmentation(tmp_path):
     folder = kept_run("images", tmp_path)
     (folder / "metrics.jsonl").unlink()  # curves take time
     run = Run(folder, 60.0)
-    path = training_run._write_report(config_of("auto"), run, assembly_of(folder))
+    path = run_report.write(config_of("auto"), run, assembly_of(folder))
     assert path == folder / "report.html"
     kept = json.loads((folder / "samples.json").read_text())
     assert {name: row["augment"] for name, row in kept["batch"].items()} == {
@@ -74,13 +74,13 @@ def test_it_has_the_examples_and_a_batch_of_each_augmentation(tmp_path):
 @pytest.mark.parametrize(("report", "seconds"), [("false", 60.0), ("auto", 5.0)])
 def test_it_is_left_out(report, seconds, tmp_path):
     run = Run(tmp_path, seconds)
-    assert training_run._write_report(config_of(report), run, None) is None
+    assert run_report.write(config_of(report), run, None) is None
     assert list(tmp_path.iterdir()) == []
 
 
 def test_it_is_left_out_where_a_time_limit_leaves_no_time(tmp_path):
     run, limit = Run(tmp_path, 60.0), TimeLimit("1 min", deadline=103.0, clock=lambda: 100.0)
-    assert training_run._write_report(config_of("auto"), run, None, limit) is None
+    assert run_report.write(config_of("auto"), run, None, limit) is None
     assert "fmkit report" in run.logged[0]
     assert list(tmp_path.iterdir()) == []
 
@@ -91,7 +91,7 @@ def test_a_failure_is_a_warning(tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(samples, "keep", fail)
     run = Run(tmp_path, 60.0)
-    assert training_run._write_report(config_of("true"), run, assembly_of(tmp_path)) is None
+    assert run_report.write(config_of("true"), run, assembly_of(tmp_path)) is None
     assert "No space left on device" in run.logged[0]
     told = capsys.readouterr().err
     assert told.startswith("warning: the report could not be written")

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import keras
 import pytest
 
-from fmkit.commands.training import training_run
+from fmkit.commands.training import run_description
 from fmkit.config.schema.stage import PhaseConfig
 
 HEAD, FULL = PhaseConfig(train="head"), PhaseConfig(train="all")
@@ -32,4 +32,4 @@ def test_what_stays_random_is_said_of_what_the_backbone_has(stage, with_batchnor
         (keras.layers.LayerNormalization(), without),
     ):
         block = SimpleNamespace(layers=[keras.layers.Dense(2), layer])
-        assert training_run._frozen_parts(config, SimpleNamespace(blocks=[block])) == expected
+        assert run_description.frozen_parts(config, SimpleNamespace(blocks=[block])) == expected
