@@ -138,6 +138,7 @@ def assemble(
     machine: devices.Devices,
     saved: Any = None,
     others: Mapping[str, Dataset] | None = None,
+    is_new: bool = True,
 ) -> Assembly:
     """Build model and task, open the data, load weights from the first of these that applies.
 
@@ -151,11 +152,13 @@ def assemble(
     Args:
         data: what to train on; of a joint run, the primary objective's.
         others: of a joint run, the data of the other objectives.
+        is_new: not a run that is resumed, with a checkpoint or before its first one: that has the
+            network that its config led to when it was started.
     """
     loads = saved is None or _needs_first_weights(config)
     validation = len(data.splits.get("val", ()))
     if (
-        config.model.normalize == "auto" and saved is None and config.init is None
+        config.model.normalize == "auto" and is_new and saved is None and config.init is None
         and not solvers.may_cross_validate(config, validation)
     ):  # fmt: skip
         config.model.normalize = "none"  # nothing would choose

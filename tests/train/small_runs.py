@@ -58,12 +58,14 @@ def images(count: int = 60, seed: int = 0) -> Examples:
     )
 
 
-def assembled(config: TrainConfig, examples: Examples | None = None) -> assemble.Assembly:
+def assembled(
+    config: TrainConfig, examples: Examples | None = None, is_new: bool = True
+) -> assemble.Assembly:
     """Everything a run needs; 60 images make 48 to train on, 3 steps of 16, and 12 to validate."""
     examples = images() if examples is None else examples
     found = splits.make_splits(examples, config.data.val_fraction, 0.0, 0)
     data = Dataset(examples, found, splits.describe(examples, found))
-    return assemble.assemble(config, data, devices.prepare(config.runtime))
+    return assemble.assemble(config, data, devices.prepare(config.runtime), is_new=is_new)
 
 
 def folder(parent: Path, name: str = "run") -> RunWriter:

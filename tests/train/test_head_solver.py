@@ -296,6 +296,18 @@ def test_auto_says_why_a_head_trains_by_gradients(changes, phase, keys, reason, 
     assert [reason in line for line in lines] == [True] * bool(reason)
 
 
+def test_a_run_resumed_before_its_first_checkpoint_has_the_network_that_it_had(tmp_path):
+    """Its config says then that the head trains by gradients, which was not known at first."""
+    first = assembled(configured(tmp_path, dict(AUTO), model_normalize="auto"))
+    solver_choice.settle(first, ("stage.head.epochs",))
+    assert first.config.stage["head"].solver == "gradient"
+    again = assembled(first.config, is_new=False)
+    paths = [variable.path for variable in first.model.variables]
+    assert heads.LENGTH in paths
+    assert [variable.path for variable in again.model.variables] == paths
+    assert heads.fixed_length(assembled(first.config).model) is None
+
+
 def test_auto_goes_by_the_size_of_validation_and_by_what_can_be_divided(tmp_path, monkeypatch):
     monkeypatch.setattr(solver_choice.solvers, "ENOUGH_VALIDATION", 12)
     (line,) = solver_choice.settle(assembled(configured(tmp_path, dict(AUTO))))

@@ -244,7 +244,7 @@ def _assemble(
     if saved is not None or config.init is not None or config.model.weights != "none":
         step += " and reading its weights"
     with console.announce_slow(step, config.runtime.verbose):
-        assembly = assemble.assemble(config, data, prepared, saved, others)
+        assembly = assemble.assemble(config, data, prepared, saved, others, resumed is None)
         choices = solver_choice.settle(assembly, user_keys)
     if resumed is not None:
         resumed.check(assembly)
