@@ -16,6 +16,9 @@ from sklearn.preprocessing import StandardScaler
 
 
 def main() -> None:
+    if {"-h", "--help"} & {*sys.argv[1:]}:
+        print(__doc__)
+        return
     splits = features.of_splits(sys.argv[1:])
     scores = {}
     for strength in np.logspace(-4, 1, 11):

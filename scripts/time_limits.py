@@ -12,8 +12,8 @@ regression  a number for a photo: the small convolutional net on digits in a fol
 
 Each run is a process of its own, and its time is that of the whole process, Python's start
 included. A line a run: the limit, the seconds, by how much they are above it, the state of the run,
-what the plan changed. At the end how many runs of each kind ended within 5% above their limit. The
-exit status is 1 if one did not, or failed.
+what the plan changed. At the end how many runs of each kind ended within 5 percent above their
+limit. The exit status is 1 if one did not, or failed.
 """
 
 from __future__ import annotations

@@ -22,6 +22,15 @@ def bench_prints(words, folder):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("script", sorted(path.name for path in (ROOT / "scripts").glob("*.py")))
+def test_every_script_says_how_it_is_called(script, tmp_path):
+    words = [sys.executable, ROOT / "scripts" / script, "--help"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, script in done.stdout) == (0, True), done.stderr
+    assert "'prog'" not in done.stdout  # a per cent sign that argparse takes for a format
+
+
+@pytest.mark.slow
 def test_pipeline_section_prints_both_tables(tmp_path):
     words = ["pipeline", "--images", "8", "--repeats", "1", "--files", "2000"]
     printed = bench_prints(words, tmp_path)
