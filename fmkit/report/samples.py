@@ -251,7 +251,7 @@ def batch_of_images(images: np.ndarray) -> list[str]:
 def batches_seen(assembly: Any) -> dict[str, dict[str, Any]]:
     """By phase, what the network got of a training batch: photos as small JPEGs.
 
-    Phases with the same augmentation are one entry. Empty where inputs are no photos.
+    Phases with the same augmentation are one entry. Empty where inputs are not photos.
 
     Args:
         assembly: of the run, `train.assemble.Assembly`.

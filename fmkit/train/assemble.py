@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -156,12 +156,8 @@ def assemble(
             network that its config led to when it was started.
     """
     loads = saved is None or _needs_first_weights(config)
-    validation = len(data.splits.get("val", ()))
-    if (
-        config.model.normalize == "auto" and is_new and saved is None and config.init is None
-        and not solvers.may_cross_validate(config, validation)
-    ):  # fmt: skip
-        config.model.normalize = "none"  # nothing would choose
+    if is_new and saved is None:
+        _settle_normalize(config, len(data.splits.get("val", ())))
     with devices.scope(machine):
         backbone, task, model, joint = _build(config, data, others or {}, with_weights=loads)
         task_data.check_monitor(config.task, task)
@@ -185,11 +181,7 @@ def assemble(
             skipped, started_from = init_from_run.start_from(
                 RunReader(Path(config.init)), config, parts, backbone, model, planned
             )
-        head_phases = [phase.name for phase in planned if phase.train == "head"]
-        is_weightless = not freeze.weights_by_block(model, backbone)[rates.HEAD]
-        if is_weightless and len(head_phases) < len(planned):  # embeddings give the scores
-            reason = "the head has no weights of its own"
-            skipped = {**dict.fromkeys(head_phases, reason), **skipped}
+        skipped = _phases_without_weights(model, backbone, planned) | skipped
         pretrained = _copies_of_decayed(backbone) if config.optimizer.l2_sp else {}
     loader = objective.open_loader(config.runtime, parts, backbone)
     for phase in planned:
@@ -202,6 +194,23 @@ def assemble(
     if task.needs_reference:
         _compute_reference(assembly)
     return assembly
+
+
+def _settle_normalize(config: TrainConfig, validation: int) -> None:
+    """Let `model.normalize=auto` be `none` where no cross-validation would choose."""
+    is_open = config.model.normalize == "auto" and config.init is None
+    if is_open and not solvers.may_cross_validate(config, validation):
+        config.model.normalize = "none"
+
+
+def _phases_without_weights(
+    model: keras.Model, backbone: Backbone, planned: Sequence[Phase]
+) -> dict[str, str]:
+    """Phases of a head that has nothing to learn, each with the reason; embeddings give scores."""
+    names = [phase.name for phase in planned if phase.train == "head"]
+    if len(names) == len(planned) or freeze.weights_by_block(model, backbone)[rates.HEAD]:
+        return {}
+    return dict.fromkeys(names, "the head has no weights of its own")
 
 
 def _needs_first_weights(config: TrainConfig) -> bool:

@@ -18,8 +18,8 @@ What happens, and which file does it:
 - After the last phase, where validation has few examples: the phases up to the best one are
   repeated on training and validation examples together (refit.py).
 - A signal during any of it: core/signals.py; the run ends after a checkpoint (run_context.py).
-- A time limit: deadline.py; what steps and epochs take is measured, and lengths of phases change
-  (callbacks/time_planner.py, time_plan.py, time_limit.py).
+- A time limit: timing/deadline.py; what steps and epochs take is measured, and lengths of phases
+  change (callbacks/time_planner.py, timing/time_plan.py, timing/time_limit.py).
 """
 
 from collections.abc import Callable, Sequence
@@ -41,7 +41,6 @@ from fmkit.train.callbacks.recorder import Recorder, StepCounter
 from fmkit.train.callbacks.time_planner import TimePlanner
 from fmkit.train.checkpoints import checkpoint, resume, variables
 from fmkit.train.checkpoints.resume import RestoredArrays, SavedState
-from fmkit.train.deadline import TimeLimit
 from fmkit.train.ema import EmaEvaluation
 from fmkit.train.features import graph_cut
 from fmkit.train.freeze_audit import FreezeAudit
@@ -50,7 +49,8 @@ from fmkit.train.phases import Phase
 from fmkit.train.progress import TrainingProgress
 from fmkit.train.run_context import RunContext
 from fmkit.train.signal_stop import SignalStop
-from fmkit.train.time_limit import OutOfTime
+from fmkit.train.timing.deadline import TimeLimit
+from fmkit.train.timing.time_limit import OutOfTime
 
 
 @dataclass

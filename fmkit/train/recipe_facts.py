@@ -16,8 +16,8 @@ from fmkit.data.images.image_size import typical_side
 from fmkit.models import registry as model_registry
 from fmkit.models.backbone import Backbone
 from fmkit.train import build_model, devices
-from fmkit.train.deadline import TimeLimit
 from fmkit.train.devices import Devices
+from fmkit.train.timing.deadline import TimeLimit
 
 _SHARE = 0.7
 """Of the time that is left before the model is built: what remains for training."""

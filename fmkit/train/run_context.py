@@ -15,12 +15,12 @@ from fmkit.store.run_dir import RunWriter
 from fmkit.train.assemble import Assembly
 from fmkit.train.checkpoints import checkpoint
 from fmkit.train.checkpoints.resume import SavedState
-from fmkit.train.deadline import TimeLimit
 from fmkit.train.freeze_audit import FreezeAudit
 from fmkit.train.phases import Phase, Position
 from fmkit.train.progress import TrainingProgress
 from fmkit.train.signal_stop import SignalStop
-from fmkit.train.time_plan import TimePlan
+from fmkit.train.timing.deadline import TimeLimit
+from fmkit.train.timing.time_plan import TimePlan
 
 
 @dataclass

@@ -18,9 +18,9 @@ from fmkit.store.run_dir import RunWriter
 from fmkit.train import loop
 from fmkit.train.callbacks.recorder import StepCounter
 from fmkit.train.checkpoints import checkpoint, resume
-from fmkit.train.deadline import TimeLimit
 from fmkit.train.task_model import TaskModel
-from fmkit.train.time_plan import TimePlan
+from fmkit.train.timing.deadline import TimeLimit
+from fmkit.train.timing.time_plan import TimePlan
 
 EPOCH, EPOCHS, RATE = 3, 40, 0.003
 FULL = {"full": PhaseConfig(epochs=str(EPOCHS), batchnorm="train", learning_rate=RATE)}

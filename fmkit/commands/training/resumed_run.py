@@ -23,7 +23,7 @@ from fmkit.core.errors import (
 from fmkit.store import environment, metrics_log, run_dir
 from fmkit.store.run_dir import RunWriter
 from fmkit.store.run_reader import RunReader
-from fmkit.train.deadline import RECORD
+from fmkit.train.timing.deadline import RECORD
 
 VERSIONS = ("fmkit", "keras", "tensorflow", "numpy")
 """Packages whose version a result depends on, to the last bit."""

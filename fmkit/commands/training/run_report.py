@@ -10,7 +10,7 @@ from fmkit.commands.training.run_description import log
 from fmkit.config.schema.commands import TrainConfig
 from fmkit.core import console, files
 from fmkit.store.run_dir import RunWriter
-from fmkit.train.deadline import REPORT_TAKES, TimeLimit
+from fmkit.train.timing.deadline import REPORT_TAKES, TimeLimit
 
 REPORTED_SECONDS = 30.0
 """Runs that took less have no report by default: it takes at most three, a tenth of them."""
@@ -20,10 +20,10 @@ def write(
     config: TrainConfig, run: RunWriter, assembly: Any, limit: TimeLimit | None = None
 ) -> Path | None:
     """Write the page about a run that is done, if it is wanted; a failure is only a warning."""
-    wanted, seconds = config.runtime.report, float(run.status["seconds"])
-    if wanted == "false" or (wanted == "auto" and seconds < REPORTED_SECONDS):
+    setting, seconds = config.runtime.report, float(run.status["seconds"])
+    if setting == "false" or (setting == "auto" and seconds < REPORTED_SECONDS):
         return None
-    if wanted == "auto" and limit is not None and limit.left < REPORT_TAKES * limit.contention():
+    if setting == "auto" and limit is not None and limit.left < REPORT_TAKES * limit.contention():
         folder = shlex.quote(files.display_path(run.folder))
         log(config, run, f"the time limit leaves no time for a report: fmkit report {folder}")
         return None

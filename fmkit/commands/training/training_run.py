@@ -20,7 +20,7 @@ from fmkit.core.modalities import modality_entry
 from fmkit.store import run_dir, run_index
 from fmkit.store.run_dir import RunWriter
 from fmkit.store.run_reader import RunReader
-from fmkit.train.deadline import RECORD, TimeLimit
+from fmkit.train.timing.deadline import RECORD, TimeLimit
 
 BOOTSTRAP = 1000
 """Resamples behind the 95% intervals of a run's own evaluation."""

@@ -40,14 +40,14 @@ def columns_of(
     if file is None and {*(names or ())} <= {*sizes}:
         return {name: sizes[name] for name in names or ()}
     rows, key = _rows_of_file(Path(absolute_path(file)), examples) if file else _own_rows(config)
-    found = _rows_of_examples(examples.ids, rows)
+    cells_of = _rows_of_examples(examples.ids, rows)
     available = list(dict.fromkeys(name for _, cells in rows for name in cells if name != key))
     names = names if names is not None else available
     unknown = [name for name in names if name not in available and name not in sizes]
     if unknown:
         raise ConfigError(received("slices", unknown[0], [*available, *sizes]))
     return {
-        name: [cells.get(name, "") for cells in found] if name in available else sizes[name]
+        name: [cells.get(name, "") for cells in cells_of] if name in available else sizes[name]
         for name in names
     }
 

@@ -8,12 +8,12 @@ import keras
 
 from fmkit.config import units
 from fmkit.core.errors import plural
-from fmkit.train import time_limit
-from fmkit.train.deadline import TimeLimit
 from fmkit.train.phase_data import PhaseInputs, schedule_windows, windows
 from fmkit.train.phases import Phase
 from fmkit.train.run_context import RunContext
-from fmkit.train.time_limit import PhaseCost, Rest
+from fmkit.train.timing import time_limit
+from fmkit.train.timing.deadline import TimeLimit
+from fmkit.train.timing.time_limit import PhaseCost, Rest
 
 _ENOUGH_SECONDS = 2.0
 """Seconds of steps that tell what a step takes; the first ones are often slow."""

@@ -11,7 +11,7 @@ from fmkit.commands.training import run_report
 from fmkit.data.content.images import ImageArray
 from fmkit.data.examples import Examples
 from fmkit.report import samples
-from fmkit.train.deadline import TimeLimit
+from fmkit.train.timing.deadline import TimeLimit
 
 
 class Run:

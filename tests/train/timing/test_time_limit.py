@@ -5,9 +5,9 @@ import dataclasses
 import pytest
 
 from fmkit.optim.windows import UpdateWindows
-from fmkit.train import time_limit
 from fmkit.train.phases import Phase, Position
-from fmkit.train.time_limit import PhaseCost, Rest
+from fmkit.train.timing import time_limit
+from fmkit.train.timing.time_limit import PhaseCost, Rest
 
 PHASE = Phase("full", "all", "frozen", 0.1, steps=400, steps_per_epoch=10, patience=None)
 COST = PhaseCost(begin=9.0, features=2.0, first_call=4.0, step=1.0, validation=3.0, epoch=2.0)

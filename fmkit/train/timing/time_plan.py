@@ -7,11 +7,11 @@ from typing import Any
 
 from fmkit.config import units
 from fmkit.store.run_dir import RunWriter
-from fmkit.train import time_limit
 from fmkit.train.assemble import Assembly
-from fmkit.train.deadline import RECORD, REPORT_TAKES, TimeLimit
 from fmkit.train.phases import Phase, Position
-from fmkit.train.time_limit import OutOfTime, PhaseCost
+from fmkit.train.timing import time_limit
+from fmkit.train.timing.deadline import RECORD, REPORT_TAKES, TimeLimit
+from fmkit.train.timing.time_limit import OutOfTime, PhaseCost
 
 _REFIT = "refit"
 """What the record calls the refit as a whole, where it is left out."""

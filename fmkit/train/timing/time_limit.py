@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from fmkit.optim.windows import UpdateWindows
-from fmkit.train.deadline import RECORD
 from fmkit.train.phases import Phase, Position
+from fmkit.train.timing.deadline import RECORD
 
 SAVING_SECONDS = 1.0
 TRACE = 0.3

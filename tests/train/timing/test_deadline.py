@@ -1,7 +1,7 @@
 """When a run is to have ended, over several processes."""
 
 from fmkit.core import machine
-from fmkit.train.deadline import TimeLimit
+from fmkit.train.timing.deadline import TimeLimit
 
 
 class Clock:
