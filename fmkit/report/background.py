@@ -109,16 +109,16 @@ def _findings(report: Mapping[str, Any]) -> Markup | None:
 
 def defaults(config: Mapping[str, Any]) -> dict[str, Any]:
     """The schema's default of each key of a config, so far as it has one."""
-    found: dict[str, Any] = _defaults_of(TrainConfig, "")
+    values_of_keys: dict[str, Any] = _defaults_of(TrainConfig, "")
     for group in ("model", "data", "optimizer", "task", "runtime"):
         values = config.get(group)
         if isinstance(values, dict):
             name = str(values.get("name"))
-            found |= _defaults_of(registry.config_class(group, name), f"{group}.")
+            values_of_keys |= _defaults_of(registry.config_class(group, name), f"{group}.")
     stage = config.get("stage")
     for phase in stage if isinstance(stage, dict) else ():
-        found |= _defaults_of(PhaseConfig, f"stage.{phase}.")
-    return found
+        values_of_keys |= _defaults_of(PhaseConfig, f"stage.{phase}.")
+    return values_of_keys
 
 
 def _defaults_of(schema: Any, prefix: str) -> dict[str, Any]:
@@ -132,16 +132,16 @@ def _defaults_of(schema: Any, prefix: str) -> dict[str, Any]:
 
 def settings(record: RunRecord) -> Markup | None:
     """The command as it was typed, what differs from the defaults, and the whole config."""
-    config, known = record.flat_config, defaults(record.config)
+    config, defaults_by_key = record.flat_config, defaults(record.config)
     chosen, recipe = _chosen(record), _recipe(record)
     rows = []
     for key, value in config.items():
         is_chosen = key in chosen or any(key.startswith(f"{name}.") for name in chosen)
-        differs = key in known and str(known[key]) != str(value)
+        differs = key in defaults_by_key and str(defaults_by_key[key]) != str(value)
         if key.endswith(".name") or not (key in chosen or key in recipe or differs):
             continue
         origin = "recipe" if key in recipe else "you" if is_chosen else "option or data"
-        default = _shown(known[key]) if key in known else html.NOTHING
+        default = _shown(defaults_by_key[key]) if key in defaults_by_key else html.NOTHING
         rows.append([html.code(key), _shown(value), default, origin, recipe.get(key, "")])
     columns = ["key", "value", "default", "set by", "reason"]
     if not recipe:
@@ -215,29 +215,29 @@ def difference_rows(first: Mapping[str, Any], second: Mapping[str, Any]) -> list
 
 def environment(record: RunRecord) -> Markup | None:
     """Versions, hardware, precision, git commit, weights."""
-    found = record.environment
+    environment = record.environment
     versions, devices, weights = (
-        mapping(found.get(key)) for key in ("versions", "devices", "weights")
+        mapping(environment.get(key)) for key in ("versions", "devices", "weights")
     )
-    git = found.get("git")
+    git = environment.get("git")
     commit = git.get("commit") if isinstance(git, dict) else git
     memory = finite(record.status.get("rss_bytes"))
     started_from = ", ".join(
         f"{key} {value}" for key, value in weights.items() if key != "fingerprint"
     )
     facts = html.pairs([
-        ("platform", found.get("platform")),
-        ("processor", found.get("processor")),
-        ("cores", found.get("cores")),
+        ("platform", environment.get("platform")),
+        ("processor", environment.get("processor")),
+        ("cores", environment.get("cores")),
         ("devices", ", ".join(map(str, devices.get("names") or ())) or None),
         ("precision", devices.get("precision")),
         ("XLA", {"True": "on", "False": "off"}.get(str(devices.get("jit_compile")))),
-        ("seed", found.get("seed")),
+        ("seed", environment.get("seed")),
         ("memory at the end", files.format_bytes(int(memory)) if memory else None),
         ("git commit", html.code(commit) if commit else None),
         ("weights at the start", started_from or None),
         ("fingerprint of the backbone", _hash(weights.get("fingerprint"))),
-        ("in memory", found.get("images") or found.get("texts")),
+        ("in memory", environment.get("images") or environment.get("texts")),
     ])  # fmt: skip
     rows = [[html.name(name), html.code(version)] for name, version in versions.items()]
     parts = [facts, html.table(["package", "version"], rows, texts=(0, 1))]

@@ -144,14 +144,16 @@ def _classes(runs: Sequence[RunRecord], names: Sequence[str]) -> Markup | None:
             for name in left
             if name in right
         ]
-        known = [row for row in rows if finite(row[1]) is not None and finite(row[2]) is not None]
+        complete = [
+            row for row in rows if finite(row[1]) is not None and finite(row[2]) is not None
+        ]
         sign = 1 if results.is_better(metric, 1.0) else -1
-        known.sort(key=lambda row: sign * (row[2] - row[1]))
+        complete.sort(key=lambda row: sign * (row[2] - row[1]))
         cells = [
             [html.name(name),
              *(Cell(results.format_metric(first, metric, v), v) for v in (before, after)),
              _change(metric, before, after, results.format_metric(first, metric, after - before))]
-            for name, before, after in known
+            for name, before, after in complete
         ]  # fmt: skip
         caption = f"{columns[metric]} of each {noun}, {first.split}, the largest loss first"
         return html.table(
@@ -234,15 +236,15 @@ def _curves(runs: Sequence[RunRecord], names: Sequence[str]) -> list[Chart]:
     ]
     longest = max(epochs, key=len)
     rows = [{**row, "step": number} for number, row in enumerate(longest, start=1)]
-    found = []
+    line_charts = []
     for key in keys[:_MOST_CURVES]:
         series = {}
         for name, own in zip(names, epochs, strict=True):
             values = [finite(row.get(key)) for row in own]
             series[html.shorten(name, 40)] = [*values, *[None] * (len(rows) - len(values))]
         title = f"{key.replace('val_', 'validation ').replace('_', ' ')}, by epoch"
-        found.append(curves.line_chart(f"curve_{key}", title, rows, series))
-    return found
+        line_charts.append(curves.line_chart(f"curve_{key}", title, rows, series))
+    return line_charts
 
 
 def _settings(runs: Sequence[RunRecord], names: Sequence[str]) -> Markup:
@@ -273,13 +275,13 @@ def _data(runs: Sequence[RunRecord], names: Sequence[str]) -> Markup:
 
 
 def _environments(runs: Sequence[RunRecord], names: Sequence[str]) -> Markup:
-    found = [
+    configs = [
         {**(run.environment.get("versions") or {}),
          **{key: run.environment.get(key) for key in ("platform", "processor", "cores", "seed")},
          "time": training.duration(run.status.get("total_seconds") or run.status.get("seconds"))}
         for run in runs
     ]  # fmt: skip
-    rows = background.difference_rows(*found)
+    rows = background.difference_rows(*configs)
     table = html.table(["", *map(html.name, names)], rows, "What differs", texts=(0, 1, 2))
     return table if table is not None else html.note("Nothing differs.")
 

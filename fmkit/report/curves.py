@@ -32,16 +32,16 @@ def draw(rows: Sequence[Row], monitor: str = "") -> list[Chart]:
     rows = _thin([row for row in rows if isinstance(row.get("phase"), str)])
     if not rows:
         return []
-    found: list[Chart] = []
+    line_charts: list[Chart] = []
     for metric in _metrics(rows, monitor):
         title = html.shorten(metric.replace("_", " "), 60)
         series = {"training": _values(rows, metric), "validation": _values(rows, f"val_{metric}")}
-        found.append(line_chart(f"curve_{len(found)}_{metric}", title, rows, series))
+        line_charts.append(line_chart(f"curve_{len(line_charts)}_{metric}", title, rows, series))
     for key, title in _OTHERS.items():
         series = {title: _values(rows, key)}
         if any(value is not None for value in series[title]):
-            found.append(line_chart(f"curve_{key}", title, rows, series))
-    return found
+            line_charts.append(line_chart(f"curve_{key}", title, rows, series))
+    return line_charts
 
 
 def _thin(rows: Sequence[Row]) -> Sequence[Row]:
@@ -74,9 +74,9 @@ def _values(rows: Sequence[Row], key: str) -> list[float | None]:
 def positions(rows: Sequence[Row]) -> tuple[list[float], str]:
     """Where rows are on the horizontal axis: at their steps, if these grow, else one by one."""
     steps = [_number(row.get("step")) for row in rows]
-    known = [step for step in steps if step is not None]
-    if len(known) == len(rows) and all(a < b for a, b in itertools.pairwise(known)):
-        return known, "step"
+    numbered = [step for step in steps if step is not None]
+    if len(numbered) == len(rows) and all(a < b for a, b in itertools.pairwise(numbered)):
+        return numbered, "step"
     return [float(number) for number in range(1, len(rows) + 1)], "row"
 
 
@@ -175,10 +175,10 @@ def _row_name(row: Row) -> str:
 def _describe(title: str, series: Mapping[str, Sequence[float | None]]) -> str:
     parts = []
     for line, values in series.items():
-        known = [value for value in values if value is not None]
+        numbers = [value for value in values if value is not None]
         parts.append(
-            f"{line} from {known[0]:.4g} to {known[-1]:.4g}, "
-            f"lowest {min(known):.4g}, highest {max(known):.4g}"
+            f"{line} from {numbers[0]:.4g} to {numbers[-1]:.4g}, "
+            f"lowest {min(numbers):.4g}, highest {max(numbers):.4g}"
         )
     return f"Curve of {title} over the training steps: {'; '.join(parts)}."
 

@@ -40,40 +40,40 @@ def tables(record: RunRecord) -> Markup | None:
     folder = record.folder / run_dir.EVALUATION / record.split
     parts: list[Markup] = [*_calibration(record), *_intervals(record)]
     for name, (title, caption) in _TABLES.items():
-        found = _read(folder / f"{name}.csv")
-        if found is None or not len(found):
+        frame = _read(folder / f"{name}.csv")
+        if frame is None or not len(frame):
             continue
         parts.append(html.element("h3", title))
         said = [html.element("li", sentence) for sentence in _sentences(record, name)]
         if said:
             parts.append(html.element("ul", *said))
-        table = _table(found, caption)
-        folded = html.details(f"{caption} ({plural(len(found), 'row')})", table)
-        parts.append(folded if len(found) > _OPEN_ROWS and folded else table)
+        table = _table(frame, caption)
+        folded = html.details(f"{caption} ({plural(len(frame), 'row')})", table)
+        parts.append(folded if len(frame) > _OPEN_ROWS and folded else table)
     return html.join(parts) if parts else None
 
 
 def _sentences(record: RunRecord, name: str) -> list[str]:
     """What the evaluation says of its slices, or of the gaps between groups."""
-    found = mapping(record.metrics.get(name))
-    if isinstance(worse := found.get("worse"), list):
+    section = mapping(record.metrics.get(name))
+    if isinstance(worse := section.get("worse"), list):
         listed = [str(mapping(row).get("sentence", "")) for row in worse]
         return listed or ["No slice is worse than the rest, beyond chance."]
-    columns = map(mapping, found.values())
+    columns = map(mapping, section.values())
     return [str(line) for row in columns for line in row.get("sentences") or ()]
 
 
 def _calibration(record: RunRecord) -> list[Markup]:
     """What temperature scaling would change."""
-    found = mapping(record.metrics.get("temperature_scaling"))
+    scaling = mapping(record.metrics.get("temperature_scaling"))
     keys = ("temperature", "expected_calibration_error", "loss")
-    temperature, error, loss = (finite(found.get(key)) for key in keys)
+    temperature, error, loss = (finite(scaling.get(key)) for key in keys)
     before = finite(record.metrics.get("expected_calibration_error"))
     if temperature is None or error is None or before is None or loss is None:
         return []
     sentence = (
         f"With its logits divided by a temperature of {temperature:.3g} (fitted on "
-        f"{found.get('fitted_on')}), the expected calibration error would be {error:.4f} instead "
+        f"{scaling.get('fitted_on')}), the expected calibration error would be {error:.4f} instead "
         f"of {before:.4f}, and the log loss {loss:.4f}."
     )
     return [html.element("h3", "Temperature scaling"), html.element("p", sentence)]
@@ -93,7 +93,7 @@ def _intervals(record: RunRecord) -> list[Markup]:
     return [html.element("h3", "Prediction intervals"), table] if table else []
 
 
-def _table(found: Any, caption: str) -> Markup:
+def _table(frame: Any, caption: str) -> Markup:
     rows = [
         [
             html.Cell(html.figure_number(value), value)
@@ -103,20 +103,20 @@ def _table(found: Any, caption: str) -> Markup:
             else html.name(value)
             for value in row
         ]
-        for row in found.head(_MOST_ROWS).astype(object).itertuples(index=False)
+        for row in frame.head(_MOST_ROWS).astype(object).itertuples(index=False)
     ]
-    texts = [k for k, column in enumerate(found.columns) if found[column].dtype.kind not in "fiu"]
-    titles = [html.name(str(column).replace("_", " ")) for column in found.columns]
+    texts = [k for k, column in enumerate(frame.columns) if frame[column].dtype.kind not in "fiu"]
+    titles = [html.name(str(column).replace("_", " ")) for column in frame.columns]
     return html.table(titles, rows, caption, sortable=True, texts=texts) or Markup()
 
 
 def draw(record: RunRecord) -> list[Chart]:
     """The curves that there are."""
     folder = record.folder / run_dir.EVALUATION / record.split
-    found = [_by_name(_read(folder / f"{name}.csv"), name, title, x, y, record.split)
+    curves = [_by_name(_read(folder / f"{name}.csv"), name, title, x, y, record.split)
              for name, title, x, y in _BY_NAME]  # fmt: skip
-    found.append(_risk(_read(folder / "risk_coverage.csv"), record.split))
-    return [chart for chart in found if chart is not None]
+    curves.append(_risk(_read(folder / "risk_coverage.csv"), record.split))
+    return [chart for chart in curves if chart is not None]
 
 
 def _read(path: Path) -> Any:

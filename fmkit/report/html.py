@@ -157,12 +157,12 @@ def _cell(column: int, cell: Any, texts: Sequence[int]) -> Markup:
 def pairs(rows: Mapping[str, Any] | Sequence[tuple[Any, Any]]) -> Markup | None:
     """Names with their values; those whose value is None are left out."""
     items = rows.items() if isinstance(rows, Mapping) else rows
-    found = [(key, value) for key, value in items if value is not None]
-    if not found:
+    filled = [(key, value) for key, value in items if value is not None]
+    if not filled:
         return None
     return element(
         "dl",
-        *(element("div", element("dt", key), element("dd", value)) for key, value in found),
+        *(element("div", element("dt", key), element("dd", value)) for key, value in filled),
         class_="pairs",
     )
 

@@ -101,10 +101,12 @@ def metadata(record: RunRecord) -> dict[str, Any]:
     """The header: library, pipeline, tags, and the results as a model index."""
     summary, modality = record.summary, str(record.data.get("modality", ""))
     pipeline = _PIPELINES.get((summary.task or "", modality))
-    found: dict[str, Any] = {"library_name": "keras"}
+    header: dict[str, Any] = {"library_name": "keras"}
     if pipeline:
-        found["pipeline_tag"] = pipeline
-    found["tags"] = [tag for tag in ("fmkit", "keras", "tensorflow", summary.task, modality) if tag]
+        header["pipeline_tag"] = pipeline
+    header["tags"] = [
+        tag for tag in ("fmkit", "keras", "tensorflow", summary.task, modality) if tag
+    ]
     metrics = [
         {"type": _TYPES.get(name, name), "name": title, "value": round(float(value), 6)}
         for name, title in results.titles(record).items()
@@ -112,8 +114,8 @@ def metadata(record: RunRecord) -> dict[str, Any]:
     ]
     if metrics:
         label = sanitize.escape_invisible(summary.data_label or "data")
-        found["metrics"] = list(dict.fromkeys(row["type"] for row in metrics))
-        found["model-index"] = [{
+        header["metrics"] = list(dict.fromkeys(row["type"] for row in metrics))
+        header["model-index"] = [{
             "name": sanitize.escape_invisible(record.title),
             "results": [{
                 "task": {"type": pipeline or summary.task or "other"},
@@ -121,7 +123,7 @@ def metadata(record: RunRecord) -> dict[str, Any]:
                 "metrics": metrics,
             }],
         }]  # fmt: skip
-    return found
+    return header
 
 
 def _about(record: RunRecord) -> str:
