@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import itertools
-import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,26 +15,17 @@ from fmkit.config.registry import task_entry
 from fmkit.config.schema.commands import EvalConfig
 from fmkit.config.schema.task import SelfSupervisedConfig
 from fmkit.core import console, registry
-from fmkit.core.errors import ConfigError, DataError, causes, join_names, plural
+from fmkit.core.errors import ConfigError, join_names, plural
 from fmkit.core.modalities import modality_entry
-from fmkit.evaluation import write
+from fmkit.evaluation import run_data
 from fmkit.store import run_dir, run_index
 from fmkit.store.run_reader import RunReader
 
 if TYPE_CHECKING:
-    from fmkit.config.schema.data import DataConfig
     from fmkit.core.types import DataSpec
     from fmkit.data.dataset import Dataset
     from fmkit.data.examples import Examples
     from fmkit.evaluation.record import Recorded
-
-_SPLITTING = {"val_fraction", "test_fraction", "split_seed", "limit", "shots"}
-"""Keys of data that decide which examples are in a split."""
-_NUMBERED = re.compile(r"(.*:)?(row-)?\d{6,}")
-"""Ids of rows and lines by their numbers in a file."""
-_ROWS = 200  # of a table, that are looked at for its columns
-_UNUSED = {"batch_size", "augment", "augment_views", "flip", "refit"}
-"""Keys of data that do not change what an evaluation comes to."""
 
 
 def evaluate(arguments: Sequence[str]) -> dict[str, Any] | None:
@@ -57,7 +44,8 @@ def evaluate_run(config: EvalConfig) -> dict[str, Any]:
         saved_config.section(run.config(), "task"), config.objective
     )
     compatibility.resolve_labels(config.data, task.name)
-    data, split, suffix = _data(config, run, task.name, objective)
+    read = run_data.read_split(run, config.data, config.runtime, config.split, task.name, objective)
+    data, split, suffix = read.data, read.split, read.suffix
     spec = run.spec(objective)
     # Before TensorFlow is imported: an unknown class or column is reported at once.
     sliced = _sliced_columns(config, task.name, data.examples.take(data.splits[split]))
@@ -250,148 +238,3 @@ def _evaluate(
             outputs, temperature=trained.temperature,
         )  # fmt: skip
         return evaluator.evaluate(inputs), inputs
-
-
-def _data(
-    config: EvalConfig, run: RunReader, task: str, objective: str | None
-) -> tuple[Dataset, str, str]:
-    """The data, the split to evaluate, and the end of the name that its figures get.
-
-    The split of a run is the one on record, by the ids of its examples: a split that is made anew
-    after a photo came or went may have examples that the run was trained on.
-    """
-    from fmkit.data import load
-
-    recorded_config = saved_config.for_objective(run.config(), objective)
-    trained_on = saved_config.section(recorded_config, "data")
-    compatibility.resolve_labels(trained_on, task)
-    seed = trained_on.split_seed if config.data.split_seed is None else config.data.split_seed
-    differing = [
-        field.name
-        for field in dataclasses.fields(config.data)
-        if getattr(config.data, field.name) != getattr(trained_on, field.name, None)
-    ]
-    is_new = not {"name", "root"}.isdisjoint(differing)
-    split = config.split or ("all" if is_new else "test")
-    recorded = None
-    if not is_new and split != "all" and _SPLITTING.isdisjoint(differing):
-        recorded = write.recorded_ids(run.folder, "-".join(filter(None, [split, objective])))
-    read_config = _without_absent_columns(config.data)
-    try:
-        data = load.for_evaluation(
-            read_config, config.runtime, seed or 0, split if recorded is None else "all"
-        )
-    except DataError as error:
-        raise _with_trained_columns(error, config.data, trained_on) from None
-    fingerprint = data.spec.fingerprint
-    if is_new:
-        return data, split, fingerprint[:8]
-    has_changed = fingerprint != run.data(objective).get("fingerprint")
-    if has_changed and split != "all":
-        recorded = _own_split(data, split, recorded, run.data(objective))
-    if recorded is not None:
-        data = _recorded_split(data, split, recorded, has_changed)
-    elif has_changed and split != "all":
-        console.warning(
-            "the data has changed since the run was trained, and its splits may have changed, too."
-        )
-    if has_changed:
-        return data, split, fingerprint[:8]
-    settings = {name: getattr(config.data, name) for name in differing if name not in _UNUSED}
-    return data, split, hashlib.sha256(repr(settings).encode()).hexdigest()[:8] if settings else ""
-
-
-def _with_trained_columns(error: DataError, data: DataConfig, trained_on: DataConfig) -> DataError:
-    """The error with a hint for each column that a table lacks and the run was trained on."""
-    from fmkit.data.formats.delimited import ColumnError
-
-    lacks = [cause.missing for cause in causes(error) if isinstance(cause, ColumnError)]
-    missing = {name for names in lacks for name in names}
-    keys = {
-        key: value
-        for key, value in vars(data).items()
-        if key.endswith("_column") and value in missing and value == getattr(trained_on, key, None)
-    }
-    if not keys:
-        return error
-    names = " and ".join(f"{str(value)!r} (data.{key})" for key, value in keys.items())
-    settings = " ".join(f"data.{key}=NAME" for key in keys)
-    noun = "column" if len(keys) == 1 else "columns"
-    return DataError(
-        error.message,
-        f"The run was trained on a table with {names}. Name this table's {noun}: {settings}",
-    )
-
-
-def _without_absent_columns(data: DataConfig) -> DataConfig:
-    """The same config without those of `data.label_columns` that a table lacks, unless it lacks
-    all: what it has can be judged."""
-    from fmkit.data.findings import UnusableInput
-    from fmkit.data.formats import tables
-
-    columns, path = getattr(data, "label_columns", None), Path(str(getattr(data, "root", "")))
-    if not columns or not path.is_file():
-        return data
-    options = {name: getattr(data, name) for name in ("encoding", "quotes") if hasattr(data, name)}
-    try:
-        rows = itertools.islice(tables.records(path, **options, list_key="data"), _ROWS)
-        present = {name for row in rows if isinstance(row.value, dict) for name in row.value}
-    except (UnusableInput, ConfigError):  # reported where it is read
-        return data
-    columns_there = [name for name in columns if name in present]
-    changes: dict[str, Any] = {"label_columns": columns_there or columns}
-    return dataclasses.replace(data, **changes)
-
-
-def _own_split(
-    data: Dataset, split: str, recorded: set[str] | None, learned: dict[str, Any]
-) -> set[str] | None:
-    """The ids of a split on record in data that has changed.
-
-    Rows and lines are known by their numbers. Where they may have moved, the data's own splits
-    count, if it names some.
-
-    Args:
-        learned: what the run recorded of its data.
-
-    Raises:
-        DataError: it cannot be known which rows are of the split.
-    """
-    ids = data.examples.ids
-    if not any(map(_NUMBERED.fullmatch, ids if recorded is None else recorded)):
-        return recorded
-    count = sum(learned.get("counts", {}).values())
-    first = data.examples.take(np.arange(min(count, len(ids))))
-    if first.fingerprint == learned.get("fingerprint"):  # rows were added at the end
-        return recorded
-    if data.examples.splits is not None and (data.examples.splits == split).any():
-        return {name for name, own in zip(ids, data.examples.splits, strict=True) if own == split}
-    raise DataError(
-        f"the data has changed since the run was trained, and its rows are known by their numbers: "
-        f"some may have moved, so that those of {split} cannot be told from those of training.",
-        "Restore it as it was (rows at its end may be new), or evaluate all of it, what the run "
-        "was trained on included: split=all",
-    )
-
-
-def _recorded_split(data: Dataset, split: str, recorded: set[str], has_changed: bool) -> Dataset:
-    """The data with one split: the examples on record that it still has.
-
-    Raises:
-        DataError: it has none of them.
-    """
-    ids = data.examples.ids
-    indices = np.array([index for index, name in enumerate(ids) if name in recorded], np.int64)
-    if not len(indices):
-        raise DataError(
-            f"none of the {plural(len(recorded), 'example')} of {split} on record is still there.",
-            "split=all evaluates what the data has now.",
-        )
-    if has_changed:
-        gone = len(recorded) - len(indices)
-        lost = f", of which {gone} {'is' if gone == 1 else 'are'} gone" if gone else ""
-        console.warning(
-            "the data has changed since the run was trained: evaluated are the "
-            f"{plural(len(recorded), 'example')} of {split} on record{lost}."
-        )
-    return dataclasses.replace(data, splits={split: indices})

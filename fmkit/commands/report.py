@@ -7,7 +7,7 @@ from typing import Any
 from fmkit.commands import launch
 from fmkit.commands.options import parse_words
 from fmkit.commands.output import json_output
-from fmkit.config import compatibility, saved_config
+from fmkit.config import saved_config
 from fmkit.core import console, files
 from fmkit.core.errors import ConfigError, FmkitError, received
 from fmkit.store import run_dir, run_index
@@ -118,15 +118,12 @@ def read_examples(run: RunReader) -> Any:
     Raises:
         FmkitError: it cannot be read.
     """
-    from fmkit.data import load
+    from fmkit.evaluation import run_data
 
     launch.require_plugins(run, ("data",), launch.allowed_names())
-    config = run.config()
-    data, runtime = (saved_config.section(config, group) for group in ("data", "runtime"))
-    task, _ = saved_config.task_of(saved_config.section(config, "task"), None)
-    compatibility.resolve_labels(data, task.name)
+    runtime = saved_config.section(run.config(), "runtime")
     runtime.verbose = False
-    return load.for_evaluation(data, runtime, data.split_seed or 0, "all").examples
+    return run_data.read_own_split(run, runtime, "all").data.examples
 
 
 def _show(made: Any) -> None:

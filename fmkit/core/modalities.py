@@ -37,6 +37,8 @@ class ModalityEntry:
             have a length.
         values_to_inputs: `(values, DataConfig of the run) -> inputs` of `run.predict` in Python.
         predict: `(LoadedRun, inputs, batch size) -> (columns, a message per unreadable input)`.
+        outputs: `(LoadedRun, Inference, inputs, batch size) -> (arrays, a message per input)`: each
+            output of a network for inputs, (N, K), with rows of NaN where the message is not empty.
         corruptions: by name what `fmkit eval` tests robustness with, a table of functions
             `(inputs, severity 1 to 5, NumPy generator) -> inputs`; empty where there are none.
         corrupted_passes: `(EvaluationInputs, names, open_loader)` -> name, severity and
@@ -58,6 +60,7 @@ class ModalityEntry:
     read_inputs: Code = ""
     values_to_inputs: Code = ""
     predict: Code = ""
+    outputs: Code = ""
     corruptions: Code = ""
     corrupted_passes: Code = ""
     predicts_features: bool = False
@@ -78,6 +81,7 @@ MODALITIES: dict[str, ModalityEntry] = {
         read_inputs="fmkit.data.predict_photos:read_photos",
         values_to_inputs="fmkit.data.predict_photos:photos_from_values",
         predict="fmkit.evaluation.predict:predict_photos",
+        outputs="fmkit.evaluation.new_inputs:photo_outputs",
         corruptions="fmkit.evaluation.robustness.corruptions:OF_IMAGES",
         corrupted_passes="fmkit.evaluation.robustness.evaluate:passes_over_images",
         predicts_features=True,
@@ -95,6 +99,7 @@ MODALITIES: dict[str, ModalityEntry] = {
         read_inputs="fmkit.data.predict_inputs:read_texts",
         values_to_inputs="fmkit.data.predict_inputs:texts_from_values",
         predict="fmkit.evaluation.predict:predict_texts",
+        outputs="fmkit.evaluation.new_inputs:text_outputs",
         corruptions="fmkit.evaluation.robustness.corruptions:OF_TEXTS",
         corrupted_passes="fmkit.evaluation.robustness.evaluate:passes_over_texts",
     ),

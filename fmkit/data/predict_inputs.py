@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fmkit.config.schema.commands import PredictConfig
 from fmkit.config.schema.data import TokenTableData
 from fmkit.core import console, files
@@ -104,6 +106,11 @@ class TextInputs:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def readable(self) -> np.ndarray:
+        """Positions of the texts that can be read."""
+        return np.flatnonzero([not error for error in self.errors])
 
 
 def sources_of(config: PredictConfig) -> list[str]:

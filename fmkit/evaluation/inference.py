@@ -1,6 +1,6 @@
 """Runs a trained network over examples once: texts by length, in an engine where that pays.
 
-N examples, B batch, K outputs of the network.
+N examples, B batch, K numbers in an output of the network.
 """
 
 import itertools
@@ -20,7 +20,7 @@ class Inference:
     """A network, and what runs it.
 
     Attributes:
-        model: gives vectors (B, K); its weights must stay as they are.
+        model: gives vectors (B, K), or several of them; its weights must stay as they are.
         extractor: `runtime.extractor`.
         kind: `cpu` or `gpu`.
         precision: Keras' name of the dtype policy.
@@ -65,12 +65,20 @@ class Inference:
 
     def _run_once(self, batch: np.ndarray) -> list[np.ndarray]:
         """Outputs for one batch, not traced: that takes longer than one batch, but for a second."""
-        return [np.asarray(self.model(batch, training=False))]
+        outputs = keras.tree.flatten(self.model(batch, training=False))
+        return [np.asarray(output) for output in outputs]
 
     def outputs(
         self, loader: Any, indices: np.ndarray, callbacks: Sequence[Any] = (), once: bool = False
     ) -> np.ndarray:
-        """Outputs (N, K) for the examples of a loader at `indices`, in that order.
+        """The first of `all_outputs`, (N, K); the arguments are the same."""
+        return self.all_outputs(loader, indices, callbacks, once)[0]
+
+    def all_outputs(
+        self, loader: Any, indices: np.ndarray, callbacks: Sequence[Any] = (), once: bool = False
+    ) -> list[np.ndarray]:
+        """Each output of the network, (N, K), for the examples of a loader at `indices`, in that
+        order.
 
         Args:
             loader: batches of inputs and targets.
@@ -79,13 +87,17 @@ class Inference:
             once: the network is likely not to be run again, so that one batch is not traced.
         """
         order = loader.pass_order(indices)
-        rows = self._rows(loader.ordered(np.asarray(indices)[order]), len(order), callbacks, once)
-        outputs = np.empty_like(rows)
-        outputs[order] = rows
-        return outputs
+        batches = loader.ordered(np.asarray(indices)[order])
+        arrays = []
+        for rows in self._rows(batches, len(order), callbacks, once):
+            arrays.append(np.empty_like(rows))
+            arrays[-1][order] = rows
+        return arrays
 
-    def _rows(self, batches: Any, count: int, callbacks: Sequence[Any], once: bool) -> np.ndarray:
-        """Outputs for the examples of some batches."""
+    def _rows(
+        self, batches: Any, count: int, callbacks: Sequence[Any], once: bool
+    ) -> list[np.ndarray]:
+        """Each output for the examples of some batches."""
         may_export = not engines.why_keras(self.extractor, self.kind, self.precision)
         if (may_export or once) and len(self.model.inputs) == 1 and count:
             inputs = (batch[0] for batch in batches.as_numpy_iterator())
@@ -94,8 +106,9 @@ class Inference:
             if chosen.parity is not None or (once and len(first) == count):
                 rows = []
                 for number, batch in enumerate(itertools.chain([first], inputs)):
-                    rows += chosen.run(batch)
+                    rows.append(chosen.run(batch))
                     for callback in callbacks:
                         callback.on_predict_batch_end(number)
-                return np.concatenate(rows)
-        return np.asarray(self.model.predict(batches, verbose=0, callbacks=[*callbacks]))
+                return [np.concatenate(parts) for parts in zip(*rows, strict=True)]
+        outputs = self.model.predict(batches, verbose=0, callbacks=[*callbacks])
+        return [np.asarray(output) for output in keras.tree.flatten(outputs)]

@@ -37,9 +37,9 @@ class LoadedRun:
     verbose: bool = True  # whether progress is shown
     temperature: float = 1.0  # that logits are divided by
 
-    def progress(self, noun: str, total: int, step: int = 1) -> Progress:
+    def progress(self, noun: str, total: int, step: int = 1, title: str = "predict") -> Progress:
         """Progress of a prediction; see `Progress`."""
-        return Progress("predict", noun, total, step, self.verbose)
+        return Progress(title, noun, total, step, self.verbose)
 
 
 def load(run: RunReader, runtime: RuntimeConfig, objective: str | None = None) -> LoadedRun:

@@ -1,33 +1,19 @@
-"""Predictions of a trained run for new photos and texts.
+"""Predictions of a trained run for new photos and texts, as columns of a table.
 
 N inputs, K outputs per input.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from fmkit.config import saved_config
 from fmkit.core import registry
-from fmkit.core.errors import ConfigError, FmkitError
-from fmkit.core.machine import available_cores
-from fmkit.data.dataset import Dataset
-from fmkit.data.examples import Examples
-from fmkit.data.images import decode as image_decoding
-from fmkit.data.loaders.text_loader import TextLoader
+from fmkit.core.errors import ConfigError
 from fmkit.data.predict_inputs import TextInputs
 from fmkit.data.predict_photos import PhotoInputs
-from fmkit.evaluation import evaluator
+from fmkit.evaluation import evaluator, new_inputs
 from fmkit.evaluation.load_run import LoadedRun, validation
-from fmkit.train import task_data
-from fmkit.train.features.engine import Engine
-
-_SPLIT = "all"
-_BATCHES_AHEAD = 2
-"""Batches of photos that are decoded while the network has another one."""
 
 
 def predict_photos(
@@ -45,82 +31,15 @@ def predict_photos(
     Returns:
         Columns for `write_table`, and a message for each photo that could not be read.
     """
-    if trained.backbone.image_size is None:
-        raise ConfigError(f"run {trained.run.id} reads texts, and input= has photos.")
-    model, features = trained.inference.model, trained.task.features
-    outputs = np.full((len(inputs), model.output.shape[-1]), np.nan)
-    errors = list(inputs.errors)
-    # Of one size, so that one traced graph serves every batch.
-    batch_size = max(1, min(batch_size, len(inputs)))
-    decoded = _decode_ahead(_decoder(trained, inputs, errors), len(inputs), batch_size)
-    chosen: Engine | None = None
-    with trained.progress("images", len(inputs)) as progress:
-        for numbers, images in decoded:
-            if numbers:
-                chosen = chosen or trained.inference.choose(images, len(inputs))
-                outputs[numbers] = chosen.run(images)[0][: len(numbers)]
-            progress.advance(batch_size)
+    arrays, errors = new_inputs.photo_outputs(trained, trained.inference, inputs, batch_size)
     columns: dict[str, Any] = {"id" if inputs.pixels else "path": list(inputs.names)}
     messages = [error for error in errors if error]
-    if features is None:
-        columns |= _output_columns(outputs, trained, errors)
+    if trained.task.features is None:
+        columns |= _output_columns(arrays[0], trained, errors)
     else:
-        columns |= {f"feature_{number}": column for number, column in enumerate(outputs.T)}
+        columns |= {f"feature_{number}": column for number, column in enumerate(arrays[0].T)}
         columns |= {"error": errors} if messages else {}
     return _with_own_columns(columns, inputs.columns), messages
-
-
-def _decoder(
-    trained: LoadedRun, inputs: PhotoInputs, errors: list[str]
-) -> Callable[[int], np.ndarray | None]:
-    """From a photo's number to its pixels, (S, S, 3) uint8, or None and its error in `errors`."""
-    image_size, grey_range = trained.backbone.image_size or 0, trained.spec.grey_range
-    resize = saved_config.section(trained.run.config(), "data").resize  # as in training
-
-    def decode(number: int) -> np.ndarray | None:
-        if errors[number]:
-            return None
-        pixels = inputs.pixels[number] if inputs.pixels else None
-        if pixels is not None:
-            return image_decoding.from_array(pixels, image_size, resize)
-        try:
-            return image_decoding.decode(inputs.names[number], image_size, resize, grey_range)
-        except FmkitError as error:
-            errors[number] = error.message
-            return None
-
-    return decode
-
-
-def _decode_ahead(
-    decode: Callable[[int], np.ndarray | None], count: int, batch_size: int
-) -> Iterator[tuple[list[int], np.ndarray]]:
-    """Batches of photos, decoded by threads while the network has those before.
-
-    Yields:
-        The numbers of the photos that could be read, and their pixels (B, S, S, 3) uint8; rows
-        after those are zero.
-    """
-    with ThreadPoolExecutor(available_cores()) as pool:
-        starts = range(0, count, batch_size)
-        waiting: deque[tuple[range, list[Future[np.ndarray | None]]]] = deque()
-        for start in [*starts, *[count] * _BATCHES_AHEAD]:
-            numbers = range(start, min(start + batch_size, count))
-            waiting.append((numbers, [pool.submit(decode, number) for number in numbers]))
-            if len(waiting) <= _BATCHES_AHEAD:
-                continue
-            numbers, futures = waiting.popleft()
-            images = {
-                number: image
-                for number, future in zip(numbers, futures, strict=True)
-                if (image := future.result()) is not None
-            }
-            batch = np.zeros((0,), np.uint8)
-            if images:
-                first = next(iter(images.values()))
-                batch = np.zeros((batch_size, *first.shape), first.dtype)
-                batch[: len(images)] = list(images.values())
-            yield list(images), batch
 
 
 def _with_own_columns(columns: dict[str, Any], own: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
@@ -194,42 +113,24 @@ def predict_texts(
 
 def _predict_rows(trained: LoadedRun, inputs: TextInputs, batch_size: int) -> dict[str, Any]:
     """One row of predictions for each text."""
-    tokenizer, max_length = trained.backbone.tokenizer, trained.backbone.max_length
-    if tokenizer is None or max_length is None:
-        raise ConfigError(f"run {trained.run.id} reads photos, and input= has texts.")
-    readable = np.flatnonzero([not error for error in inputs.errors])
-    ids = tuple(inputs.ids[index] for index in readable)
-    labels, texts = np.zeros(len(readable), np.int32), inputs.texts.take(readable)
-    examples = Examples(ids, labels, trained.spec.classes, texts)
-    data = Dataset(examples, {_SPLIT: np.arange(len(readable))}, trained.spec)
-    task, all_ids = trained.task, {"id": list(inputs.ids)}
-    has_rows = task.input_format == "rows"
-    if has_rows and len(readable):
-        data = task_data.rows_of(data, task, trained.backbone)
-    loader = TextLoader(
-        data.examples, data.examples.labels, tokenizer=tokenizer, max_length=max_length,
-        prepare_batch=task.prepare_batch, num_inputs=1 + len(task.extra_inputs),
-        target_rank=task.target_rank, batch_size=batch_size,
-    )  # fmt: skip
-    if has_rows:
-        columns: dict[str, Any] = {"prediction": []}
-        if len(readable):
-            predict = _load_predictor(trained, evaluator.evaluator_of(task).predict_rows)
-            indices = data.splits[_SPLIT]
-            with trained.progress("texts", len(indices), batch_size) as progress:
-                columns = predict(
-                    evaluator.EvaluationInputs(
-                        trained.model, loader, indices, data.examples, data.examples.labels,
-                        trained.spec.classes, task, 0, 0, validation(trained), [progress],
-                    )
-                )  # fmt: skip
-        return all_ids | _insert_unreadable(columns, readable, inputs.errors)
-    outputs = np.full((len(inputs.ids), trained.model.output.shape[-1]), np.nan)
+    all_ids = {"id": list(inputs.ids)}
+    if trained.task.input_format != "rows":
+        arrays, _ = new_inputs.text_outputs(trained, trained.inference, inputs, batch_size)
+        return all_ids | _output_columns(arrays[0], trained, inputs.errors)
+    columns: dict[str, Any] = {"prediction": []}
+    readable = inputs.readable
     if len(readable):
-        with trained.progress("texts", len(readable), batch_size) as progress:
-            indices = data.splits[_SPLIT]
-            outputs[readable] = trained.inference.outputs(loader, indices, [progress], once=True)
-    return all_ids | _output_columns(outputs, trained, inputs.errors)
+        predict = _load_predictor(trained, evaluator.evaluator_of(trained.task).predict_rows)
+        data, loader = new_inputs.text_loader(trained, inputs, batch_size)
+        indices = data.splits[new_inputs.SPLIT]
+        with trained.progress("texts", len(indices), batch_size) as progress:
+            columns = predict(
+                evaluator.EvaluationInputs(
+                    trained.model, loader, indices, data.examples, data.examples.labels,
+                    trained.spec.classes, trained.task, 0, 0, validation(trained), [progress],
+                )
+            )  # fmt: skip
+    return all_ids | _insert_unreadable(columns, readable, inputs.errors)
 
 
 def _insert_unreadable(

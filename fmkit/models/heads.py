@@ -16,6 +16,8 @@ from fmkit.models.keras_internals import run_graph
 HEAD_PREFIXES = ("head_", "logits")
 """How the names of a head's layers begin; no layer of a backbone's blocks is called like that."""
 
+LOGITS = "logits"
+"""The name of a head's last layer."""
 POOLINGS = ("auto", "avg", "max", "cls")
 """For images, and for anything else whose features have no mask."""
 TEXT_POOLINGS = (*POOLINGS, "last", "attention")
@@ -60,7 +62,7 @@ def logits(units: int) -> keras.layers.Dense:
 
     Softmax, sigmoid and loss need the range.
     """
-    return keras.layers.Dense(units, kernel_initializer="zeros", dtype="float32", name="logits")
+    return keras.layers.Dense(units, kernel_initializer="zeros", dtype="float32", name=LOGITS)
 
 
 class FixedLength(keras.layers.Layer):

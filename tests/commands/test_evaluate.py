@@ -9,10 +9,10 @@ import pytest
 from kept_runs import kept_run
 from whole_runs import make_photos
 
-from fmkit.commands import evaluate
 from fmkit.config.schema.data import TextTableData
 from fmkit.core.errors import DataError
 from fmkit.data.sources import text_table
+from fmkit.evaluation import run_data
 from fmkit.evaluation.progress import Progress
 
 FAST = "bootstrap=0"
@@ -182,8 +182,8 @@ def test_a_table_without_the_columns_of_the_run_says_how_to_name_them(tmp_path):
     config = dataclasses.replace(trained_on, root=str(tmp_path / "new.csv"), label_column="kind")
     with pytest.raises(DataError) as caught:
         text_table.list_examples(config)
-    error = evaluate._with_trained_columns(caught.value, config, trained_on)
+    error = run_data._with_trained_columns(caught.value, config, trained_on)
     assert "no column 'kind' (did you mean Kind" in error.message
     assert "'Letter' (data.text_column)" in error.hint
     assert error.hint.endswith("column: data.text_column=NAME")
-    assert evaluate._with_trained_columns(DataError("other"), config, trained_on).hint == ""
+    assert run_data._with_trained_columns(DataError("other"), config, trained_on).hint == ""

@@ -14,7 +14,7 @@ from kept_runs import kept_run
 from PIL import Image
 
 from fmkit.core import console
-from fmkit.evaluation import predict
+from fmkit.evaluation import new_inputs
 from fmkit.evaluation.progress import Progress
 from fmkit.train.features import engine
 
@@ -298,7 +298,7 @@ def test_photos_are_decoded_a_few_batches_ahead():
         return None if number % 5 == 0 else np.full((2, 2, 3), number, np.uint8)
 
     seen = []
-    for numbers, batch in predict._decode_ahead(decode, 35, 4):
+    for numbers, batch in new_inputs._decode_ahead(decode, 35, 4):
         assert len(begun) <= len(seen) + 5 + 4 * 3
         assert [int(row[0, 0, 0]) for row in batch[: len(numbers)]] == numbers
         assert len(batch) == 4

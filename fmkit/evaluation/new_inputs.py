@@ -1,0 +1,168 @@
+"""Passes of a trained network over new photos and texts, which are read while it runs.
+
+N inputs, B batch, K numbers in an output, S side of a photo in pixels.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+
+from fmkit.config import saved_config
+from fmkit.core.errors import ConfigError, FmkitError
+from fmkit.core.machine import available_cores
+from fmkit.data.dataset import Dataset
+from fmkit.data.examples import Examples
+from fmkit.data.images import decode as image_decoding
+from fmkit.data.loaders.text_loader import TextLoader
+from fmkit.data.predict_inputs import TextInputs
+from fmkit.data.predict_photos import PhotoInputs
+from fmkit.evaluation.inference import Inference
+from fmkit.evaluation.load_run import LoadedRun
+from fmkit.train import task_data
+from fmkit.train.features.engine import Engine
+
+SPLIT = "all"
+"""The one split of new texts."""
+_BATCHES_AHEAD = 2
+"""Batches of photos that are decoded while the network has another one."""
+
+
+def photo_outputs(
+    trained: LoadedRun, inference: Inference, inputs: PhotoInputs, batch_size: int
+) -> tuple[list[np.ndarray], list[str]]:
+    """Outputs of a network for photos.
+
+    Args:
+        trained: the run, which says how photos are read.
+        inference: the network, which reads what the run's does.
+        inputs: the photos.
+        batch_size: photos per step.
+
+    Returns:
+        Each output of the network, (N, K), NaN in the rows of photos that could not be read, and
+        why a photo could not be read, empty where it could.
+
+    Raises:
+        ConfigError: the run reads texts.
+    """
+    if trained.backbone.image_size is None:
+        raise ConfigError(f"run {trained.run.id} reads texts, and input= has photos.")
+    arrays = _unknown(inference, len(inputs))
+    errors = list(inputs.errors)
+    # Of one size, so that one traced graph serves every batch.
+    batch_size = max(1, min(batch_size, len(inputs)))
+    decoded = _decode_ahead(_decoder(trained, inputs, errors), len(inputs), batch_size)
+    chosen: Engine | None = None
+    with trained.progress("images", len(inputs)) as progress:
+        for numbers, images in decoded:
+            if numbers:
+                chosen = chosen or inference.choose(images, len(inputs))
+                for array, rows in zip(arrays, chosen.run(images), strict=True):
+                    array[numbers] = rows[: len(numbers)]
+            progress.advance(batch_size)
+    return arrays, errors
+
+
+def _unknown(inference: Inference, count: int) -> list[np.ndarray]:
+    """An array of NaN, (N, K), for each output of a network."""
+    return [np.full((count, output.shape[-1]), np.nan) for output in inference.model.outputs]
+
+
+def _decoder(
+    trained: LoadedRun, inputs: PhotoInputs, errors: list[str]
+) -> Callable[[int], np.ndarray | None]:
+    """From a photo's number to its pixels, (S, S, 3) uint8, or None and its error in `errors`."""
+    image_size, grey_range = trained.backbone.image_size or 0, trained.spec.grey_range
+    resize = saved_config.section(trained.run.config(), "data").resize  # as in training
+
+    def decode(number: int) -> np.ndarray | None:
+        if errors[number]:
+            return None
+        pixels = inputs.pixels[number] if inputs.pixels else None
+        if pixels is not None:
+            return image_decoding.from_array(pixels, image_size, resize)
+        try:
+            return image_decoding.decode(inputs.names[number], image_size, resize, grey_range)
+        except FmkitError as error:
+            errors[number] = error.message
+            return None
+
+    return decode
+
+
+def _decode_ahead(
+    decode: Callable[[int], np.ndarray | None], count: int, batch_size: int
+) -> Iterator[tuple[list[int], np.ndarray]]:
+    """Batches of photos, decoded by threads while the network has those before.
+
+    Yields:
+        The numbers of the photos that could be read, and their pixels (B, S, S, 3) uint8; rows
+        after those are zero.
+    """
+    with ThreadPoolExecutor(available_cores()) as pool:
+        starts = range(0, count, batch_size)
+        waiting: deque[tuple[range, list[Future[np.ndarray | None]]]] = deque()
+        for start in [*starts, *[count] * _BATCHES_AHEAD]:
+            numbers = range(start, min(start + batch_size, count))
+            waiting.append((numbers, [pool.submit(decode, number) for number in numbers]))
+            if len(waiting) <= _BATCHES_AHEAD:
+                continue
+            numbers, futures = waiting.popleft()
+            images = {
+                number: image
+                for number, future in zip(numbers, futures, strict=True)
+                if (image := future.result()) is not None
+            }
+            batch = np.zeros((0,), np.uint8)
+            if images:
+                first = next(iter(images.values()))
+                batch = np.zeros((batch_size, *first.shape), first.dtype)
+                batch[: len(images)] = list(images.values())
+            yield list(images), batch
+
+
+def text_outputs(
+    trained: LoadedRun, inference: Inference, inputs: TextInputs, batch_size: int
+) -> tuple[list[np.ndarray], list[str]]:
+    """Outputs of a network for texts; arguments and results are those of `photo_outputs`.
+
+    Raises:
+        ConfigError: the run reads photos.
+    """
+    data, loader = text_loader(trained, inputs, batch_size)
+    arrays, readable = _unknown(inference, len(inputs)), inputs.readable
+    if len(readable):
+        with trained.progress("texts", len(readable), batch_size) as progress:
+            results = inference.all_outputs(loader, data.splits[SPLIT], [progress], once=True)
+        for array, rows in zip(arrays, results, strict=True):
+            array[readable] = rows
+    return arrays, list(inputs.errors)
+
+
+def text_loader(
+    trained: LoadedRun, inputs: TextInputs, batch_size: int
+) -> tuple[Dataset, TextLoader]:
+    """The readable texts as a data set of the split `SPLIT`, in the form that the task reads.
+
+    Raises:
+        ConfigError: the run reads photos.
+    """
+    tokenizer, max_length = trained.backbone.tokenizer, trained.backbone.max_length
+    if tokenizer is None or max_length is None:
+        raise ConfigError(f"run {trained.run.id} reads photos, and input= has texts.")
+    readable = inputs.readable
+    ids = tuple(inputs.ids[index] for index in readable)
+    labels, texts = np.zeros(len(readable), np.int32), inputs.texts.take(readable)
+    examples = Examples(ids, labels, trained.spec.classes, texts)
+    data = Dataset(examples, {SPLIT: np.arange(len(readable))}, trained.spec)
+    task = trained.task
+    if task.input_format == "rows" and len(readable):
+        data = task_data.rows_of(data, task, trained.backbone)
+    loader = TextLoader(
+        data.examples, data.examples.labels, tokenizer=tokenizer, max_length=max_length,
+        prepare_batch=task.prepare_batch, num_inputs=1 + len(task.extra_inputs),
+        target_rank=task.target_rank, batch_size=batch_size,
+    )  # fmt: skip
+    return data, loader
