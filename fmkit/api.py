@@ -141,6 +141,28 @@ class Run:
             columns = predict.predict_values(self._reader, run, inputs, batch_size)
         return pd.DataFrame(columns)
 
+    def explain(
+        self, inputs: str | Path | Sequence[str | Path] | None = None, **settings: Any
+    ) -> dict[str, Any]:
+        """Explain predictions, as `fmkit explain` does; what its `explanations.json` has.
+
+        Args:
+            inputs: paths or texts; None explains examples of a split.
+            settings: `split`, `limit`, `method`, `target`, `check`, `output` ...
+
+        Raises:
+            ConfigError: the run cannot be explained so.
+            DataError: none of the inputs can be read.
+        """
+        from fmkit.commands import explain
+
+        several = [] if inputs is None else inputs
+        if isinstance(several, str | Path):
+            several = [several]
+        words = _words("explain", ({"run": self.folder},), settings)
+        with _session():
+            return explain.explain([*words, *(os.fspath(one) for one in several)]) or {}
+
     def report(self, other: str | Path | Run | None = None) -> Path:
         """Write the page about the run, or about another one and this side by side; its path.
 

@@ -88,6 +88,18 @@ COMMAND_HELP: dict[str, CommandHelp] = {
         "run=RUN [INPUT ...] [KEY=VALUE ...]",
         groups=("runtime",),
     ),
+    "explain": CommandHelp(
+        {
+            "fmkit explain run=last": "16 test examples, the worst mistakes first",
+            "fmkit explain run=last photo.jpg": "what the prediction for a photo is based on",
+            "fmkit explain run=last photos target=cat": "what speaks for a class",
+            "fmkit explain run=last split=val limit=50 check=true":
+                "and how far the explanations can be trusted",
+            "fmkit explain run=last photos method=occlusion": "by another method",
+        },
+        "run=RUN [INPUT ...] [KEY=VALUE ...]",
+        groups=("runtime",),
+    ),
     "generate": CommandHelp(
         {
             'fmkit generate run=last prompt="Once upon a time"': "continue a text",

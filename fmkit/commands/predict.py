@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,24 +31,38 @@ def predict(arguments: Sequence[str]) -> dict[str, Any] | None:
     Args:
         arguments: settings and flags; other words are inputs.
     """
-    line = launch.parse_line("predict", arguments)
+    columns: dict[str, Any] | None = with_inputs(
+        "predict", arguments, predict_inputs, "the model that predicts"
+    )
+    return columns
+
+
+def with_inputs(
+    command: str, arguments: Sequence[str], job: Callable[[Any], Any], what: str
+) -> Any:
+    """Run a command whose words may be inputs, and settings and flags.
+
+    Args:
+        command: its name.
+        job: called with the config; its `input` is the list of words, where there are any.
+        what: the run is to the command.
+    """
+    line = launch.parse_line(command, arguments)
     if not line.paths:
-        return launch.run_command("predict", arguments, predict_inputs)
+        return launch.run_command(command, arguments, job)
     if line.value("input") is not None:
         raise ConfigError(
-            f"{line.paths[0]!r} and input= both name what to predict.",
+            f"{line.paths[0]!r} and input= both name what to {command}.",
             "Give all of it without input=.",
         )
     if "run" not in line.named():
         typed = shlex.join([*line.paths, *line.words])
-        raise ConfigError(
-            "run is missing: the model that predicts.", f"fmkit predict run=last {typed}"
-        )
+        raise ConfigError(f"run is missing: {what}.", f"fmkit {command} run=last {typed}")
     # The config gets a word that Hydra reads; a text may be of any kind.
     return launch.run_command(
-        "predict",
+        command,
         [*line.flags, *line.words, "input=-"],
-        lambda config: predict_inputs(dataclasses.replace(config, input=line.paths)),
+        lambda config: job(dataclasses.replace(config, input=line.paths)),
     )
 
 
@@ -64,7 +78,7 @@ def predict_inputs(config: PredictConfig) -> dict[str, Any]:
     output = _output(config, run)
     if config.runtime.verbose:
         console.info(f"predict: with run {run.id}")
-    inputs = _read_inputs(config, run)
+    inputs = read_inputs(config, run)
     if config.runtime.verbose:
         console.info(f"predict: {_counted(run, len(inputs))}")
     trained = launch.load_run(run, config.runtime)
@@ -121,7 +135,7 @@ def predict_values(run: RunReader, trained: Any, values: Any, batch_size: int) -
     """
     _require_predictions(run)
     if isinstance(values, Path):
-        inputs = _read_inputs(PredictConfig(str(run.folder), str(values)), run)
+        inputs = read_inputs(PredictConfig(str(run.folder), str(values)), run)
     else:
         convert = registry.load(_modality(run).values_to_inputs)
         inputs = convert(values, saved_config.section(run.config(), "data"))
@@ -162,7 +176,13 @@ def _counted(run: RunReader, count: int) -> str:
     return plural(count, _modality(run).noun, _modality(run).plural)
 
 
-def _read_inputs(config: PredictConfig, run: RunReader) -> Any:
+def read_inputs(config: PredictConfig, run: RunReader) -> Any:
+    """What the command names, by the reader of the run's task or modality.
+
+    Raises:
+        ConfigError: the run's modality has none.
+        DataError: there is nothing that can be read.
+    """
     task, _ = saved_config.task_of(saved_config.section(run.config(), "task"), None)
     entry = _modality(run)
     read = task_entry(task.name).read_inputs or entry.read_inputs

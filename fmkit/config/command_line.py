@@ -35,7 +35,7 @@ MAX_DEPTH = 20
 TAKE_PATHS = ("pretrain", "finetune", "check", "eval")
 """Commands that take the path of the data as a word, `fmkit finetune photos`."""
 
-TAKE_INPUTS = ("predict",)
+TAKE_INPUTS = ("predict", "explain")
 """Commands that take words as inputs: paths, texts, and `-` for stdin."""
 
 HYDRA = {"hydra/launcher": ("basic",), "hydra/sweeper": ("basic",)}

@@ -26,6 +26,7 @@ COMMANDS: dict[str, Any] = {
     "finetune": commands.TrainConfig,
     "eval": commands.EvalConfig,
     "predict": commands.PredictConfig,
+    "explain": commands.ExplainConfig,
     "generate": commands.GenerateConfig,
     "check": commands.CheckConfig,
     "tokenizer": commands.TokenizerConfig,

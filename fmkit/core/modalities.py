@@ -36,6 +36,7 @@ class ModalityEntry:
         read_inputs: `(PredictConfig, DataConfig of the run) -> inputs` of `fmkit predict`, which
             have a length.
         values_to_inputs: `(values, DataConfig of the run) -> inputs` of `run.predict` in Python.
+        examples_to_inputs: `(Examples) -> inputs` of the same kind.
         predict: `(LoadedRun, inputs, batch size) -> (columns, a message per unreadable input)`.
         outputs: `(LoadedRun, Inference, inputs, batch size) -> (arrays, a message per input)`: each
             output of a network for inputs, (N, K), with rows of NaN where the message is not empty.
@@ -59,6 +60,7 @@ class ModalityEntry:
     deployed_input: Code = ""
     read_inputs: Code = ""
     values_to_inputs: Code = ""
+    examples_to_inputs: Code = ""
     predict: Code = ""
     outputs: Code = ""
     corruptions: Code = ""
@@ -80,6 +82,7 @@ MODALITIES: dict[str, ModalityEntry] = {
         deployed_input="fmkit.models.vision.preprocessing:deployed_input",
         read_inputs="fmkit.data.predict_photos:read_photos",
         values_to_inputs="fmkit.data.predict_photos:photos_from_values",
+        examples_to_inputs="fmkit.data.predict_photos:photos_of_examples",
         predict="fmkit.evaluation.predict:predict_photos",
         outputs="fmkit.evaluation.new_inputs:photo_outputs",
         corruptions="fmkit.evaluation.robustness.corruptions:OF_IMAGES",
@@ -98,6 +101,7 @@ MODALITIES: dict[str, ModalityEntry] = {
         checks="fmkit.data.quality.document_checks:check",
         read_inputs="fmkit.data.predict_inputs:read_texts",
         values_to_inputs="fmkit.data.predict_inputs:texts_from_values",
+        examples_to_inputs="fmkit.data.predict_inputs:texts_of_examples",
         predict="fmkit.evaluation.predict:predict_texts",
         outputs="fmkit.evaluation.new_inputs:text_outputs",
         corruptions="fmkit.evaluation.robustness.corruptions:OF_TEXTS",

@@ -21,6 +21,7 @@ from fmkit.core import console, files
 from fmkit.core.errors import DataError, closest_names, received
 from fmkit.core.files import absolute_path, display_path, matching_paths
 from fmkit.data.content.texts import Texts
+from fmkit.data.examples import Examples
 from fmkit.data.findings import FINDING_KINDS, UnusableInput, printable
 from fmkit.data.formats import file_type, tables
 from fmkit.data.formats.delimited import Row
@@ -331,6 +332,18 @@ def texts_from_values(values: Any, learned: Any) -> TextInputs:
     if not rows:
         raise DataError("inputs: received an empty list. Expected texts.")
     return _text_inputs(rows, "text", "pair" if pairs else None)
+
+
+def texts_of_examples(examples: Examples) -> TextInputs:
+    """The texts of a data set, in its order.
+
+    Raises:
+        DataError: its examples are not texts or pairs of texts.
+    """
+    if not isinstance(examples.content, Texts):
+        raise DataError(f"the data has no single texts, but {type(examples.content).__name__}.")
+    ids = tuple(examples.ids)
+    return TextInputs(ids, examples.content, ("",) * len(ids))
 
 
 def _table_texts(

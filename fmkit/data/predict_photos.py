@@ -11,6 +11,8 @@ from fmkit.config.schema.commands import PredictConfig
 from fmkit.core import console
 from fmkit.core.errors import DataError, plural, received
 from fmkit.core.files import absolute_path, display_path, matching_paths
+from fmkit.data.content.images import ImageArray, ImageFiles
+from fmkit.data.examples import Examples
 from fmkit.data.findings import printable
 from fmkit.data.formats.text_files import file_ending
 from fmkit.data.images.image_file import EXTENSIONS
@@ -95,6 +97,21 @@ def photos_from_values(values: Any, learned: Any) -> PhotoInputs:
     if not values:
         raise DataError("inputs: received an empty list. Expected paths of photos.")
     return _photo_inputs([_Photo(absolute_path(path)) for path in values])
+
+
+def photos_of_examples(examples: Examples) -> PhotoInputs:
+    """The photos of a data set, in its order."""
+    content = examples.content
+    if isinstance(content, ImageArray):
+        return _photo_inputs(
+            [
+                _Photo(name, pixels=image)
+                for name, image in zip(examples.ids, content.pixels, strict=True)
+            ]
+        )
+    if not isinstance(content, ImageFiles):
+        raise DataError(f"the data has no photos, but {type(content).__name__}.")
+    return _photo_inputs([_Photo(path) for path in content.paths])
 
 
 def _photos_at(source: Path, config: PredictConfig, learned: Any) -> list[_Photo]:

@@ -53,7 +53,7 @@ def photo_outputs(
     errors = list(inputs.errors)
     # Of one size, so that one traced graph serves every batch.
     batch_size = max(1, min(batch_size, len(inputs)))
-    decoded = _decode_ahead(_decoder(trained, inputs, errors), len(inputs), batch_size)
+    decoded = decode_photos(trained, inputs, errors, batch_size)
     chosen: Engine | None = None
     with trained.progress("images", len(inputs)) as progress:
         for numbers, images in decoded:
@@ -68,6 +68,20 @@ def photo_outputs(
 def _unknown(inference: Inference, count: int) -> list[np.ndarray]:
     """An array of NaN, (N, K), for each output of a network."""
     return [np.full((count, output.shape[-1]), np.nan) for output in inference.model.outputs]
+
+
+def decode_photos(
+    trained: LoadedRun, inputs: PhotoInputs, errors: list[str], batch_size: int
+) -> Iterator[tuple[list[int], np.ndarray]]:
+    """Batches of photos as the network takes them, of one size; see `_decode_ahead`.
+
+    Args:
+        trained: the run, which says how photos are read.
+        inputs: the photos.
+        errors: why a photo cannot be read; what is found while it is decoded is added.
+        batch_size: photos of a batch.
+    """
+    return _decode_ahead(_decoder(trained, inputs, errors), len(inputs), batch_size)
 
 
 def _decoder(

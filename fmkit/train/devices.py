@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 
 from fmkit.config.schema.runtime import RuntimeConfig
-from fmkit.core.errors import ConfigError
+from fmkit.core.errors import ConfigError, received
 from fmkit.store import environment
 
 
@@ -126,6 +127,34 @@ def gradients(compute_loss: Callable[[], Any], variables: Sequence[keras.Variabl
     with tf.GradientTape() as tape:
         loss = compute_loss()
     return list(tape.gradient(loss, list(variables)))
+
+
+def input_gradients(function: Callable[[Any], Any], inputs: Any) -> np.ndarray:
+    """The gradient of a scalar function with respect to its argument, an array of its shape.
+
+    Args:
+        function: from a tensor to a scalar; of `keras.ops` and layers at inference.
+        inputs: an array of floats.
+
+    Raises:
+        ConfigError: the backend is neither TensorFlow nor JAX.
+    """
+    # Keras has no function for it that works with every backend.
+    backend, tensor = keras.backend.backend(), keras.ops.convert_to_tensor(inputs)
+    if backend == "jax":
+        import jax
+
+        return np.asarray(jax.grad(function)(tensor), np.float32)
+    if backend != "tensorflow":
+        raise ConfigError(
+            received("KERAS_BACKEND", backend, ("tensorflow", "jax"), "Gradients need one of them.")
+        )
+    import tensorflow as tf
+
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(tensor)
+        value = function(tensor)
+    return np.asarray(tape.gradient(value, tensor), np.float32)
 
 
 def check_batches(machine: Devices, task: Any, examples: int, batch_size: int) -> None:

@@ -351,6 +351,38 @@ def predictions(columns: dict[str, Any], noun: str, errors: int, output: Path) -
     stdout.print(f"table: {escape_markup(str(output))}")
 
 
+def explanations(result: Any, noun: str, plural_noun: str, folder: Path) -> None:
+    """The first explanations, what was found about them, and where all are.
+
+    Args:
+        result: `fmkit.explain.methods.Result`.
+        noun: one input.
+        plural_noun: several.
+        folder: of the results.
+    """
+    rows = [row for row in result.rows if "error" not in row]
+    table = new_table(*result.columns.values())
+    for row in rows[:_MAX_PREDICTIONS]:
+        cells = [_explained_cell(row.get(key)) for key in result.columns]
+        table.add_row(*cells)
+    print_table(table)
+    unread = len(result.rows) - len(rows)
+    counted = plural(len(rows), noun, plural_noun)
+    failed = f", {unread} could not be read" if unread else ""
+    more = f"; {_MAX_PREDICTIONS} are shown" if len(rows) > _MAX_PREDICTIONS else ""
+    stdout.print(f"{counted} explained{failed}{more}")
+    for note in result.notes:
+        stdout.print(escape_markup(note))
+    stdout.print(f"explanations: {escape_markup(files.display_path(folder))}")
+
+
+def _explained_cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    text = " ".join(str("-" if value is None else value).split())
+    return escape_markup(text if len(text) <= _MAX_TEXT else f"...{text[3 - _MAX_TEXT :]}")
+
+
 def _prediction_cell(value: Any, column: str) -> str:
     """A prediction as text: `-` where there is none, `(none)` for an empty set of labels."""
     if value is None or value != value:  # NaN differs from itself

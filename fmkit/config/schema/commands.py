@@ -12,6 +12,9 @@ from fmkit.config.schema.runtime import RuntimeConfig
 from fmkit.config.schema.stage import PhaseConfig
 from fmkit.config.schema.task import TaskConfig
 
+EXPLANATIONS = ("auto", "grad_cam", "grad_cam_plus_plus")
+"""Names of `fmkit.explain.methods`, and `auto`."""
+
 
 @dataclass
 class TrainConfig:
@@ -128,6 +131,53 @@ class PredictConfig:
         None, "The first row of a CSV or TSV has the columns' names; null is as in training."
     )
     calibrated: bool = key(False, "Give probabilities after temperature scaling.")
+    batch_size: int = key(32, "Images or texts per step.", range=at_least(1))
+    runtime: RuntimeConfig = key(MISSING, "Group.")
+    plugins: str | None = key(None, "A Python file with MODELS, DATA or TASKS tables of your own.")
+    runs_dir: str = key("runs", "Folder in which runs are searched.")
+
+
+@dataclass
+class ExplainConfig:
+    """`fmkit explain`."""
+
+    run: str = key(MISSING, "The run: its folder, its id, or `last`.")
+    input: str | None = key(
+        None, "Inputs, as for `fmkit predict`; also without `input=`. Null explains a split."
+    )
+    split: str | None = key(
+        None,
+        "`train`, `val` or `test`: examples of the run's data, mistakes first; null is `test`.",
+        choices=("train", "val", "test"),
+    )
+    limit: int | None = key(
+        None, "At most so many; null is 16 of a split, and all of `input`.", range=at_least(1)
+    )
+    method: str = key(
+        "auto", "How predictions are explained; `auto` chooses by the model.", choices=EXPLANATIONS
+    )
+    target: str | None = key(
+        None, "Class, label or number to explain; null is what is predicted, of numbers the first."
+    )
+    layer: str | None = key(
+        None, "Layer whose output Grad-CAM uses; null is the last with at least 4 x 4 cells."
+    )
+    check: bool = key(False, "Evaluate the explanations: deletion, insertion, randomised weights.")
+    output: str | None = key(
+        None, "Folder for the results, new or empty; null is a new one in the run's explain/."
+    )
+    path_column: str | None = key(
+        None, "Column with the image path, if the input is a table; null is as in training."
+    )
+    image_root: str | None = key(
+        None, "Folder that relative paths of a table start from; null is as in training."
+    )
+    text_column: str | None = key(
+        None, "Column with the text, if the input is a table; null is as in training."
+    )
+    pair_column: str | None = key(
+        None, "Column with the second text of a pair; null is as in training."
+    )
     batch_size: int = key(32, "Images or texts per step.", range=at_least(1))
     runtime: RuntimeConfig = key(MISSING, "Group.")
     plugins: str | None = key(None, "A Python file with MODELS, DATA or TASKS tables of your own.")
