@@ -78,6 +78,7 @@ class Method:
             `(Network, images, targets, Settings) -> Maps`.
         problem: `(LoadedRun) -> str`: why it cannot explain a run, as a sentence; empty where it
             can.
+        shows: what it shows, with `{}` for the target, if it depends on that.
     """
 
     title: str
@@ -86,6 +87,7 @@ class Method:
     explain: Code
     compute: Code = ""
     problem: Code = ""
+    shows: str = "what speaks for {}"
 
 
 _PHOTOS = "fmkit.explain.photos:explain"
@@ -97,6 +99,16 @@ METHODS: dict[str, Method] = {
     "grad_cam_plus_plus": Method(
         "Grad-CAM++", "Chattopadhay et al. 2018, arXiv:1710.11063", ("image",), _PHOTOS,
         "fmkit.explain.grad_cam:grad_cam_plus_plus", "fmkit.explain.grad_cam:problem"),
+    "attention_rollout": Method(
+        "Attention rollout", "Abnar and Zuidema 2020, arXiv:2005.00928", ("image",), _PHOTOS,
+        "fmkit.explain.attention_rollout:attention_rollout",
+        "fmkit.explain.attention_rollout:problem", "what the model attends to"),
+    "occlusion": Method(
+        "Occlusion", "Zeiler and Fergus 2014, arXiv:1311.2901", ("image",), _PHOTOS,
+        "fmkit.explain.occlusion:occlusion"),
+    "integrated_gradients": Method(
+        "Integrated gradients", "Sundararajan et al. 2017, arXiv:1703.01365", ("image",), _PHOTOS,
+        "fmkit.explain.integrated_gradients:integrated_gradients"),
 }  # fmt: skip
 """By name, those that `auto` prefers first."""
 

@@ -13,6 +13,7 @@ import numpy as np
 from keras import ops
 from scipy.special import expit, softmax
 
+from fmkit.config import saved_config
 from fmkit.core.errors import ConfigError, received
 from fmkit.evaluation.load_run import LoadedRun
 from fmkit.models.keras_internals import compile_inference, graph_nodes
@@ -39,6 +40,21 @@ class FeatureMap:
     upper: keras.Model
 
 
+@dataclass(frozen=True)
+class PatchTokens:
+    """Tokens of a vision transformer.
+
+    Attributes:
+        count: of patches, row by row; they come last.
+        leading: tokens ahead of them, which stand for no patch.
+        pools_class_token: the head reads the first token, and not the mean of the patches.
+    """
+
+    count: int
+    leading: int
+    pools_class_token: bool
+
+
 class Network:
     """A trained network of photos.
 
@@ -47,14 +63,21 @@ class Network:
         kind: `classes`, `sets` or `numbers`: what the outputs are.
         layer: of the feature map; None chooses.
         batch_size: photos per step.
+        patches: where the tokens of a vision transformer are, if it is one.
     """
 
     def __init__(
-        self, model: keras.Model, kind: str, layer: str | None = None, batch_size: int = 32
+        self,
+        model: keras.Model,
+        kind: str,
+        layer: str | None = None,
+        batch_size: int = 32,
+        patches: PatchTokens | None = None,
     ) -> None:
         self.model, self.kind, self._layer = model, kind, layer
         self.size = int(model.inputs[0].shape[1])
         self.batch_size = batch_size
+        self.patches = patches
         self._compiled: Any = None
 
     @classmethod
@@ -63,7 +86,7 @@ class Network:
     ) -> "Network":
         """The network of a run."""
         kind = trained.spec.annotations or "classes"
-        return cls(trained.model, kind, layer, batch_size)
+        return cls(trained.model, kind, layer, batch_size, patch_tokens(trained))
 
     def outputs(self, images: np.ndarray) -> np.ndarray:
         """Outputs (N, K) float32 of photos (N, S, S, 3), any number of them."""
@@ -126,6 +149,16 @@ class Network:
         return FeatureMap(name, lower, upper)
 
 
+def patch_tokens(trained: LoadedRun) -> PatchTokens | None:
+    """Where the patches of a run's vision transformer are; None where that is not known."""
+    backbone = trained.backbone
+    if backbone.patches is None:
+        return None
+    pooling = saved_config.section(trained.run.config(), "model").pooling
+    reads_class = pooling == "cls" or (pooling == "auto" and backbone.has_class_token)
+    return PatchTokens(backbone.patches.count, backbone.patches.leading, reads_class)
+
+
 def feature_maps(model: keras.Model) -> dict[str, keras.KerasTensor]:
     """Tensors (B, h, w, D) that everything above is computed from, by their operation's name.
 
@@ -155,6 +188,12 @@ def chosen_layer(maps: dict[str, keras.KerasTensor]) -> str:
     sides = {name: min(tensor.shape[1:3]) for name, tensor in maps.items()}
     enough = min(CELLS, max(sides.values()))
     return [name for name, side in sides.items() if side >= enough][-1]
+
+
+def blank(images: np.ndarray) -> np.ndarray:
+    """Photos (N, S, S, 3) of one colour, the mean of each: they show nothing and are as bright."""
+    means = np.asarray(images, np.float32).mean(axis=(1, 2), keepdims=True)
+    return np.broadcast_to(means, images.shape)
 
 
 def one_hot(targets: Sequence[int] | np.ndarray, width: int) -> Any:

@@ -69,7 +69,7 @@ def _explain_batch(
             continue
         row["picture"] = f"{number + 1:0{digits}}.png"
         truth = request.truths[number] if request.truths else ""
-        about = f"{method.title}: what speaks for {target}"
+        about = f"{method.title}: {method.shows.format(target)}"
         pictures.draw(
             request.folder / row["picture"], images[at], made.values[at], request.ids[number],
             f"{answers[at]}{_shown(network, outputs[at], answers[at], names)}", truth, about,

@@ -165,6 +165,54 @@ def compile_inference(
     return lambda *arguments: jitted([variable.value for variable in variables], *arguments)
 
 
+# Attention
+
+
+def attention_layers(model: keras.Model) -> list[keras.Layer]:
+    """The `MultiHeadAttention` layers of Keras in a model, at any depth."""
+    layers = all_layers(model)
+    return [layer for layer in layers if isinstance(layer, keras.layers.MultiHeadAttention)]
+
+
+def attention_scores(model: keras.Model, inputs: Any) -> list[Any]:
+    """What each `MultiHeadAttention` of a model attends to, for tensors as inputs.
+
+    Public is only an argument of the layer's own call, and layers of KerasHub that hold one do not
+    pass it on.
+
+    Returns:
+        Scores after softmax, (B, heads, T, T) each, in the order in which the layers run.
+    """
+    recorded: list[Any] = []
+
+    def recording(layer: Any) -> Callable[..., Any]:
+        original = layer._compute_attention
+
+        def compute(
+            query: Any, key: Any, value: Any, mask: Any = None, training: Any = None,
+            return_attention_scores: bool = False, **more: Any,
+        ) -> Any:  # fmt: skip
+            output, scores = original(query, key, value, mask, training, True, **more)
+            recorded.append(scores)
+            return output, scores
+
+        return compute
+
+    layers = attention_layers(model)
+    for layer in layers:  # not by setattr, by which Keras would track what is set
+        vars(layer).update(_compute_attention=recording(layer))
+    flash = [(layer, layer._flash_attention) for layer in layers]
+    try:
+        for layer in layers:  # it gives no scores
+            layer._flash_attention = False
+        model(inputs, training=False)
+    finally:
+        for layer, value in flash:
+            del vars(layer)["_compute_attention"]
+            layer._flash_attention = value
+    return recorded
+
+
 # Losses and distribution
 
 

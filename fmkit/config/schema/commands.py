@@ -12,7 +12,10 @@ from fmkit.config.schema.runtime import RuntimeConfig
 from fmkit.config.schema.stage import PhaseConfig
 from fmkit.config.schema.task import TaskConfig
 
-EXPLANATIONS = ("auto", "grad_cam", "grad_cam_plus_plus")
+EXPLANATIONS = (
+    "auto", "grad_cam", "grad_cam_plus_plus", "attention_rollout", "occlusion",
+    "integrated_gradients",
+)  # fmt: skip
 """Names of `fmkit.explain.methods`, and `auto`."""
 
 
