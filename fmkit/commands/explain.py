@@ -52,7 +52,7 @@ def explain_inputs(config: ExplainConfig) -> dict[str, Any]:
     entry = modality_entry(run.spec().modality)
     trained = launch.load_run(run, config.runtime)
     name = methods.choose(config.method, trained)
-    method = methods.METHODS[name]
+    method = methods.METHODS[run.spec().modality][name]
     if config.runtime.verbose:
         counted = plural(len(ids), entry.noun, entry.plural)
         console.info(f"explain: {counted} by {method.title}, with run {run.id}")

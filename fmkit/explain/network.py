@@ -11,11 +11,11 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
-from scipy.special import expit, softmax
 
 from fmkit.config import saved_config
 from fmkit.core.errors import ConfigError, received
 from fmkit.evaluation.load_run import LoadedRun
+from fmkit.explain import answers
 from fmkit.models.keras_internals import compile_inference, graph_nodes
 
 CELLS = 4
@@ -107,17 +107,11 @@ class Network:
 
     def shown(self, outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """Probabilities of the targets, or the numbers themselves, (N,), of outputs (N, K)."""
-        if self.kind == "classes":
-            outputs = softmax(outputs.astype(np.float64), axis=1)
-        elif self.kind == "sets":
-            outputs = expit(outputs.astype(np.float64))
-        return np.asarray(outputs[np.arange(len(outputs)), targets], np.float64)
+        return answers.values(self.kind, outputs, targets)
 
     def predicted(self, outputs: np.ndarray) -> np.ndarray:
         """What is explained if no target is named, (N,): the largest, or the first number."""
-        if self.kind == "numbers":
-            return np.zeros(len(outputs), np.int64)
-        return outputs.argmax(axis=1)
+        return answers.likeliest(self.kind, outputs)
 
     def _call(self, images: Any) -> Any:
         return self.model(images, training=False)

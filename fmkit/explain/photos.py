@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 
 from fmkit.core import registry
-from fmkit.evaluation import evaluator
-from fmkit.evaluation.load_run import LoadedRun
 from fmkit.evaluation.new_inputs import decode_photos
 from fmkit.evaluation.progress import Progress
 from fmkit.explain import maps, pictures
+from fmkit.explain.answers import answers_in_words, output_names
 from fmkit.explain.maps import Settings
-from fmkit.explain.methods import METHODS, Request, Result
+from fmkit.explain.methods import Request, Result
 from fmkit.explain.network import Network
 
 _COLUMNS = {"id": "image", "prediction": "predicted", "value": "value", "truth": "true",
@@ -47,7 +46,7 @@ def _explain_batch(
     rows: list[dict[str, Any]],
 ) -> None:  # fmt: skip
     """Fill the rows of some photos (B, S, S, 3) uint8, and draw their pictures."""
-    method = METHODS[request.method]
+    method = request.entry
     outputs = network.outputs(images)
     targets = network.predicted(outputs)
     if request.target is not None:
@@ -82,21 +81,3 @@ def _shown(network: Network, outputs: np.ndarray, answer: str, names: Sequence[s
         return ""
     position = np.array([list(names).index(answer)])
     return f", {100 * network.shown(outputs[None], position)[0]:.1f}%"
-
-
-def output_names(trained: LoadedRun) -> Sequence[str]:
-    """The classes, labels or numbers that the outputs of a run stand for."""
-    return trained.spec.classes or trained.spec.names
-
-
-def answers_in_words(trained: LoadedRun, outputs: np.ndarray) -> list[str]:
-    """What a run predicts by outputs (N, K): a class, labels, or numbers."""
-    predict = registry.load(evaluator.evaluator_of(trained.task).predict_outputs)
-    columns = predict(outputs.astype(np.float64), trained.spec)
-    if "prediction" in columns:
-        return [
-            f"{value:.5g}" if isinstance(value, float) else str(value) or "no label"
-            for value in columns["prediction"]
-        ]
-    parts = [values for name, values in columns.items() if name.startswith("prediction_")]
-    return [", ".join(f"{value:.5g}" for value in row) for row in zip(*parts, strict=True)]

@@ -9,7 +9,7 @@ from PIL import Image
 
 from fmkit.cli import main
 from fmkit.config.schema.commands import EXPLANATIONS
-from fmkit.explain.methods import METHODS
+from fmkit.explain import methods
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def explanations(folder):
 
 
 def test_the_settings_name_every_method():
-    assert set(EXPLANATIONS) == {"auto", *METHODS}
+    assert set(EXPLANATIONS) == {"auto", *methods.names()}
 
 
 def test_photos_with_a_picture_each(run, fmkit, tmp_path):

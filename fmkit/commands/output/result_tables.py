@@ -361,11 +361,14 @@ def explanations(result: Any, noun: str, plural_noun: str, folder: Path) -> None
         folder: of the results.
     """
     rows = [row for row in result.rows if "error" not in row]
-    table = new_table(*result.columns.values())
-    for row in rows[:_MAX_PREDICTIONS]:
-        cells = [_explained_cell(row.get(key)) for key in result.columns]
-        table.add_row(*cells)
-    print_table(table)
+    for block in result.blocks[:_MAX_PREDICTIONS]:
+        stdout.print(block)
+        stdout.print()
+    if not result.blocks:
+        table = new_table(*result.columns.values())
+        for row in rows[:_MAX_PREDICTIONS]:
+            table.add_row(*(_explained_cell(row.get(key)) for key in result.columns))
+        print_table(table)
     unread = len(result.rows) - len(rows)
     counted = plural(len(rows), noun, plural_noun)
     failed = f", {unread} could not be read" if unread else ""

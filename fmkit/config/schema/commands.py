@@ -14,7 +14,7 @@ from fmkit.config.schema.task import TaskConfig
 
 EXPLANATIONS = (
     "auto", "grad_cam", "grad_cam_plus_plus", "attention_rollout", "occlusion",
-    "integrated_gradients",
+    "integrated_gradients", "nearest", "counterfactual",
 )  # fmt: skip
 """Names of `fmkit.explain.methods`, and `auto`."""
 

@@ -150,8 +150,8 @@ class TextTokenizer:
         for first, *second in zip(*parts, strict=True):
             length = room  # of the first text
             if second:
-                length = min(len(first), max(room - len(second[0]), room - room // 2))
-                second = [between, second[0][: room - length]]
+                length, rest = cut_pair(len(first), len(second[0]), room)
+                second = [between, second[0][:rest]]
             row = np.concatenate([before, first[:length], *second, after]).astype(np.int32)
             # A model without special tokens, such as Qwen, needs some token for an empty text.
             encoded.append(row if len(row) else np.array([self.end or 0], np.int32))
@@ -224,6 +224,12 @@ class TextTokenizer:
             "special": list(self.special_ids),
             **{name: getattr(self.pieces, name) for name in _FIELDS[kind]},
         }
+
+
+def cut_pair(first: int, second: int, room: int) -> tuple[int, int]:
+    """How many tokens of each text of a pair are left where both have to fit into `room`."""
+    left = min(first, max(room - second, room - room // 2))
+    return left, min(second, room - left)
 
 
 _KINDS: dict[str, type] = {
