@@ -55,9 +55,10 @@ def test_the_other_commands_are_read(page, line, capsys):
     elif command == "report":
         assert report.parse(words)[0]
     elif command in ("runs", "cache"):
-        verb, *rest = [word for word in words if "=" not in word] or ["list"]
-        assert verb in (runs._RUNS_PER_VERB if command == "runs" else cache._VERBS)
-        assert command == "cache" or runs._RUNS_PER_VERB[verb] in (None, len(rest))
+        verb, *rest = [word for word in words if not re.search("[=<>~]", word)] or ["list"]
+        assert verb in (runs.VERBS if command == "runs" else cache._VERBS)
+        least, most = (0, len(rest)) if command == "cache" else runs.VERBS[verb]
+        assert least <= len(rest) <= most
     elif command in ("help", "guide", "schema", "doctor", "models", "data", "--help"):
         assert main([command, *words]) == 0, capsys.readouterr().err
     else:

@@ -137,14 +137,17 @@ COMMAND_HELP: dict[str, CommandHelp] = {
     "runs": CommandHelp(
         {
             "fmkit runs": "all runs, newest first",
+            "fmkit runs where 'test.accuracy>0.9' sort=-test.accuracy": "by any key or figure",
+            "fmkit runs sort=val.loss columns=optimizer.learning_rate,val.loss": "as you like it",
             "fmkit runs show RUN": "one run (by folder, id, or `last`): metrics, phases, files",
             "fmkit runs compare RUN RUN": "what differs between two runs",
             "fmkit runs best": "runs by test accuracy",
+            "fmkit runs tree": "runs below those that they started from (init=)",
             "fmkit runs --csv": "a CSV table; --json for one JSON object",
             "fmkit runs clean": "remove failed runs that saved nothing; asks first",
             "fmkit runs rm RUN RUN": "remove runs, or a sweep; asks first",
         },
-        "[list | show RUN | compare RUN RUN | best | rm RUN | clean]",
+        "[list | where | show | compare | best | tree | rm | clean] [RUN ...] [KEY=VALUE]",
         (),
         options="fmkit.commands.runs",
     ),

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from fmkit.commands import guide
+from fmkit.commands import guide, run_listing, runs
 from fmkit.commands.command_help import COMMAND_HELP
 from fmkit.config import command_line, compose, preflight, registry, suggest
 from fmkit.core.errors import ConfigError, received
@@ -80,13 +80,18 @@ def _names(before: list[str], word: str) -> Iterator[str]:
         yield from _settings(command, before[1:], word)
     elif command in ("resume", "report"):
         yield from (f"{name} " for name in _runs())
+    elif command == "runs" and before[1:]:
+        if before[1] in ("list", "where"):
+            yield from (f"{key}=" for key in ("runs_dir", *run_listing.KEYS))
+        elif runs.VERBS.get(before[1], (0, 0))[1]:
+            yield from (f"{name} " for name in _runs())
     elif command in ("runs", "help", "guide", "completion"):
         yield from (f"{name} " for name in _topics(command))
 
 
 def _topics(command: str) -> list[str]:
     topics = {
-        "runs": ["list", "show", "compare", "best", "rm", "clean"],
+        "runs": list(runs.VERBS),
         "completion": list(_SCRIPTS),
         "guide": list(guide.pages()),
         "help": [*COMMAND_HELP, *registry.GROUPS, *guide.pages()],

@@ -1,104 +1,112 @@
-"""`fmkit runs`: list, show, compare and rank runs, and remove them."""
+"""`fmkit runs`: list, show, compare and rank runs, show where they come from, and remove them."""
 
-import csv
-import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from fmkit.commands import run_removal
+from fmkit.commands import run_listing, run_removal, run_tree
 from fmkit.commands.options import parse_words
 from fmkit.commands.output import json_output, run_tables
 from fmkit.commands.output.run_tables import Rows
-from fmkit.core import console, files
+from fmkit.core import console
 from fmkit.core.errors import ConfigError, received
-from fmkit.evaluation.write import escape_formula
-from fmkit.store import run_content, run_index
-from fmkit.store.run_index import RunSummary
+from fmkit.store import run_content, run_index, run_query
 
 OPTIONS = {
     "runs_dir": ("runs", "Folder of runs, or of a sweep; for every verb."),
+    "KEY>VALUE": (
+        "", "`list`, `where`: a condition on a key of the config or the status, or on a figure; "
+        "also =, !=, <, >=, <=, ~ (a pattern). In quotes: the shell takes > for a file.",
+    ),
+    "sort": ("", "`list`, `where`: keys to sort by, with commas; `-` before one: falling."),
+    "columns": ("", "`list`, `where`: keys to show, with commas."),
+    "limit": ("", "`list`, `where`: at most so many rows."),
     "metric": ("test.accuracy", "What `best` ranks by: `test.` or `val.` and the metric's name."),
     "data": ("", "`best` ranks only runs on this data, by its name: only those compare."),
     "split": ("", "`compare`: compares the predictions of this split one by one; or of `test`."),
-    "--csv": ("", "`list` and `best`: a CSV table with all columns."),
+    "--csv": ("", "`list`, `where` and `best`: a CSV table with all columns."),
     "--yes": ("", "`rm` and `clean`: remove without asking."),
-}
+}  # fmt: skip
 """Keys and flags of `fmkit runs`, each with its default and its meaning."""
 
-_RUNS_PER_VERB = {"list": 0, "show": 1, "compare": 2, "best": 0, "rm": None, "clean": 0}
-"""None: one or more."""
-_EXPECTED = {0: "no run", 1: "one run", 2: "two runs", None: "one or more runs"}
+_MANY = 1_000_000
+VERBS = {
+    "list": (0, 0), "where": (0, 0), "show": (1, 1), "compare": (2, 2), "best": (0, 0),
+    "tree": (0, 1), "rm": (1, _MANY), "clean": (0, 0),
+}  # fmt: skip
+"""At least and at most how many runs each takes."""
+_EXPECTED = {
+    (0, 0): "no run", (0, 1): "no run, or one", (1, 1): "one run", (2, 2): "two runs",
+    (1, _MANY): "one or more runs",
+}  # fmt: skip
 _FLAGS = ("--csv", "--yes")
+_LISTS = ("list", "where")
 
 
 def runs(arguments: Sequence[str]) -> None:
-    """Run `fmkit runs [list|show RUN|compare RUN RUN|best|rm RUN ...|clean] [KEY=VALUE ...]`.
+    """Run `fmkit runs [VERB] [RUN ...] [CONDITION ...] [KEY=VALUE ...]`.
 
     Raises:
         ConfigError: no such verb or key, or too few or too many runs.
         ArtifactError: a run was not found, cannot be read, or is in use.
     """
-    as_csv, is_confirmed = (flag in arguments for flag in _FLAGS)
-    arguments = [word for word in arguments if word not in _FLAGS]
-    words, options = parse_words("fmkit runs", arguments, OPTIONS)
-    verb = words.pop(0) if words else "list"
-    if verb not in _RUNS_PER_VERB:
-        raise ConfigError(received("fmkit runs", verb, list(_RUNS_PER_VERB)))
-    count = _RUNS_PER_VERB[verb]
-    if len(words) != count and (count is not None or not words):
-        expected = _EXPECTED[count]
-        if not words:
-            raise ConfigError(
-                f"fmkit runs {verb} needs {expected}.",
-                "`fmkit runs` lists them.",
-            )
-        raise ConfigError(received(f"fmkit runs {verb}", " ".join(words), expected))
-    if as_csv and verb not in ("list", "best"):
+    as_csv = "--csv" in arguments
+    is_confirmed = "--yes" in arguments
+    words = [word for word in arguments if word not in _FLAGS]
+    verb = words.pop(0) if words and not run_query.is_condition(words[0]) else "list"
+    if verb not in VERBS:
+        raise ConfigError(received("fmkit runs", verb, list(VERBS)))
+    if as_csv and verb not in (*_LISTS, "best"):
         raise ConfigError(
             f"fmkit runs {verb} does not take --csv.",
-            f"The tables of `list` and `best` are CSV. One object with all: fmkit runs {verb} "
-            "--json",
+            f"The tables of `list`, `where` and `best` are CSV. One object with all: fmkit runs "
+            f"{verb} --json",
         )
+    if verb in _LISTS:
+        options = dict(word.split("=", 1) for word in words if word.partition("=")[0] in _OF_LISTS)
+        conditions = [word for word in words if word.partition("=")[0] not in _OF_LISTS]
+        run_listing.show(conditions, options, as_csv, verb == "where")
+        return
+    own = [key for key in OPTIONS if key not in ("KEY>VALUE", *run_listing.KEYS)]
+    words, options = parse_words("fmkit runs", words, own)
+    _require_runs(verb, words)
     runs_dir = run_index.find_root(options.get("runs_dir", "runs"))
-    if verb == "list":
-        _show_list(runs_dir, as_csv)
-    elif verb == "best":
+    if verb == "best":
         metric = options.get("metric", "test.accuracy")
         _show_ranking(runs_dir, metric, options.get("data"), as_csv)
+    elif verb == "tree":
+        run_tree.show(words[0] if words else None, runs_dir)
     elif verb == "rm":
         run_removal.remove(words, runs_dir, is_confirmed)
     elif verb == "clean":
         run_removal.clean(runs_dir, is_confirmed)
+    elif verb == "compare":
+        from fmkit.evaluation import paired_runs  # which loads the schema of all keys
+
+        first, second = (run_index.resolve(word, runs_dir) for word in words)
+        pair = paired_runs.paired(first, second, options.get("split", ""))
+        compared = {**comparison(first, second), "paired": pair}
+        tables = run_tables.comparison(compared)
+        json_output.show("comparison", compared, lambda: _print(tables))
+    elif sweep := run_index.find_sweep(words[0], runs_dir):
+        run_listing.show([], {"runs_dir": str(sweep)}, as_csv=False, is_where=False)
     else:
-        folders = [run_index.resolve(word, runs_dir) for word in words]
-        if verb == "show":
-            run = details(folders[0])
-            json_output.show("run", run, lambda: _print(run_tables.details(run)))
-        else:
-            from fmkit.evaluation import paired_runs  # which loads the schema of all keys
-
-            first, second = folders
-            pair = paired_runs.paired(first, second, options.get("split", ""))
-            compared = {**comparison(first, second), "paired": pair}
-            tables = run_tables.comparison(compared)
-            json_output.show("comparison", compared, lambda: _print(tables))
+        run = details(run_index.resolve(words[0], runs_dir))
+        json_output.show("run", run, lambda: _print(run_tables.details(run)))
 
 
-def _show_list(runs_dir: Path, as_csv: bool) -> None:
-    summaries = run_index.runs(runs_dir)
-    folder, overrides = files.absolute_path(runs_dir), run_content.overrides_of_jobs(summaries)
+_OF_LISTS = ("runs_dir", *run_listing.KEYS)
 
-    def view() -> None:
-        if as_csv:
-            _print_csv(summaries)
-        elif summaries:
-            _print([run_tables.listing(summaries, overrides)])
-        else:
-            console.info(f"There is no run in {folder} yet.")
 
-    content = {"folder": folder, "runs": _objects(summaries, overrides)}
-    json_output.show("runs", content, view)
+def _require_runs(verb: str, words: Sequence[str]) -> None:
+    """Refuse too few or too many runs for a verb."""
+    least, most = VERBS[verb]
+    if least <= len(words) <= most:
+        return
+    expected = _EXPECTED[least, most]
+    if not words:
+        raise ConfigError(f"fmkit runs {verb} needs {expected}.", "`fmkit runs` lists them.")
+    raise ConfigError(received(f"fmkit runs {verb}", " ".join(words), expected))
 
 
 def _show_ranking(runs_dir: Path, metric: str, data: str | None, as_csv: bool) -> None:
@@ -109,18 +117,14 @@ def _show_ranking(runs_dir: Path, metric: str, data: str | None, as_csv: bool) -
     overrides = run_content.overrides_of_jobs(ranked)
 
     def view() -> None:
-        _print_csv(ranked) if as_csv else _print([run_tables.ranking(ranked, metric, overrides)])
+        if as_csv:
+            run_listing.write_csv(list(map(run_index.row, ranked)), ["folder", "id", "state"])
+        else:
+            _print([run_tables.ranking(ranked, metric, overrides)])
 
-    rows = _objects(ranked, overrides)
+    rows = run_listing.objects(ranked, overrides)
     content = {"metric": metric, "larger_is_better": is_larger_better, "runs": rows}
     json_output.show("ranking", content, view)
-
-
-def _objects(
-    summaries: Sequence[RunSummary], overrides: Mapping[str, list[str]]
-) -> list[dict[str, Any]]:
-    rows = [{**vars(run), "folder": run.folder.absolute()} for run in summaries]
-    return [row | {"overrides": overrides[row["id"]]} for row in rows] if overrides else rows
 
 
 def _print(tables: Iterable[Rows]) -> None:
@@ -128,18 +132,6 @@ def _print(tables: Iterable[Rows]) -> None:
         if number and not console.stdout.is_terminal:
             console.stdout.print()
         console.stdout.print(table)
-
-
-def _print_csv(summaries: Sequence[RunSummary]) -> None:
-    """A row per run: all that it says, and every metric that one of them has."""
-    rows = [run_index.row(run) for run in summaries]
-    columns = list(dict.fromkeys(key for row in rows for key in row)) or ["folder", "id", "state"]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({key: escape_formula(value) for key, value in row.items()})
-    console.write_stdout(text.getvalue())
 
 
 def details(folder: Path) -> dict[str, Any]:

@@ -203,6 +203,15 @@ def announce_slow(text: str, verbose: bool = True) -> Iterator[Callable[[], None
         timer.cancel()
 
 
+def has_unicode() -> bool:
+    """Whether stdout can show box drawings and blocks, by its encoding."""
+    try:
+        "├▁█".encode(stdout.encoding)
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
 def can_animate() -> bool:
     """Whether stderr can show a bar that moves: on a terminal, or in a notebook with widgets."""
     if stderr.is_jupyter:  # which rich does not count as a terminal

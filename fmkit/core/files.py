@@ -66,6 +66,17 @@ def input_path(path: str | Path) -> str:
     return paths[0] if len(paths) == 1 else absolute_path(path)
 
 
+def cache_folder(cache_dir: str | None = None) -> Path:
+    """`cache_dir` of a config, else `$XDG_CACHE_HOME/fmkit`, else `~/.cache/fmkit`."""
+    xdg_cache = os.environ.get("XDG_CACHE_HOME")
+    try:
+        if cache_dir:
+            return Path(cache_dir).expanduser()
+        return (Path(xdg_cache) if xdg_cache else Path("~/.cache").expanduser()) / "fmkit"
+    except RuntimeError:  # a user without a home, as in some containers
+        return Path(tempfile.gettempdir()) / f"fmkit-{os.getuid()}"
+
+
 def display_path(path: str | Path) -> str:
     """A path as a user would type it: relative to the current folder where it is inside that."""
     full, current = Path(absolute_path(path)), Path.cwd()

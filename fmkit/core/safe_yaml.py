@@ -4,6 +4,8 @@ YAML lets a file of 500 bytes expand to a billion values, a text name code to ru
 ten. Neither a config nor the record of a run needs that, so a file that has it is refused.
 """
 
+import contextlib
+import itertools
 import re
 import stat
 from collections.abc import Iterator
@@ -157,6 +159,51 @@ def value(node: yaml.Node) -> Any:
         yaml.YAMLError: a text is tagged as a number and is not one.
     """
     return _Loader("").construct_document(node)
+
+
+def leaves(content: bytes) -> dict[str, Any]:
+    """The values of a file by dotted key, ten times as fast as `read` and `value`.
+
+    For lists of many configs, which were checked when they were written. Nothing is expanded: an
+    alias stands for itself. Of a file that is not YAML there is what comes before that.
+    """
+    events = yaml.parse(content, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    values: dict[str, Any] = {}
+
+    def add(key: str, event: yaml.Event) -> None:
+        before, prefix = len(values), f"{key}." if key else ""
+        if isinstance(event, yaml.MappingStartEvent):
+            while not isinstance(name := next(events), yaml.MappingEndEvent):
+                add(f"{prefix}{getattr(name, 'value', '?')}", next(events))
+            if len(values) == before and key:
+                values[key] = {}
+        elif isinstance(event, yaml.SequenceStartEvent):
+            items = itertools.count()
+            while not isinstance(item := next(events), yaml.SequenceEndEvent):
+                add(f"{prefix}{next(items)}", item)
+            if len(values) == before and key:
+                values[key] = []
+        elif isinstance(event, yaml.ScalarEvent):
+            values[key] = _plain(event.value) if event.implicit[0] else event.value
+        elif isinstance(event, yaml.AliasEvent):
+            values[key] = f"*{event.anchor}"
+
+    with contextlib.suppress(yaml.YAMLError, RecursionError, StopIteration):
+        for event in events:
+            if isinstance(event, yaml.NodeEvent):
+                add("", event)
+                break
+    return values
+
+
+@lru_cache(maxsize=4096)  # configs have the same values over and over
+def _plain(text: str) -> Any:
+    """The value of a scalar without quotes."""
+    tag = _Loader("").resolve(yaml.ScalarNode, text, (True, False))
+    try:
+        return value(yaml.ScalarNode(tag, text))
+    except (yaml.YAMLError, ValueError):
+        return text
 
 
 def code_problem(key: str) -> str:

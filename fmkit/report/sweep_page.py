@@ -75,13 +75,7 @@ def objective(jobs: Sequence[RunRecord]) -> str:
 def varied_settings(jobs: Sequence[RunRecord]) -> list[str]:
     """Full keys whose values differ between jobs, those that somebody typed first."""
     configs = [job.flat_config for job in jobs]
-    keys = dict.fromkeys(key for config in configs for key in config)
-    differing = [key for key in keys if len({str(config.get(key)) for config in configs}) > 1]
-    summaries = [job.summary for job in jobs]
-    words = run_content.overrides_of_jobs(summaries).values()
-    typed = {word.partition("=")[0].lstrip("+~") for row in words for word in row}
-    is_typed = [key for key in differing if key in typed or key.removesuffix(".name") in typed]
-    return is_typed or differing
+    return run_content.varied_keys(configs, [job.summary for job in jobs])
 
 
 def _value(job: RunRecord, metric: str) -> float | None:

@@ -17,7 +17,6 @@ import json
 import os
 import re
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from fmkit.core import atomic_dir, fault_injection
+from fmkit.core import atomic_dir, fault_injection, files
 from fmkit.store.lock import Lock
 
 MANIFEST = atomic_dir.MANIFEST
@@ -34,16 +33,7 @@ _SHARD_BYTES = 2**26
 _DTYPES = ("float32", "float16", "uint16", "uint32")
 
 
-def cache_folder(cache_dir: str | None = None) -> Path:
-    """`cache_dir` of a config, else `$XDG_CACHE_HOME/fmkit`, else `~/.cache/fmkit`."""
-    xdg_cache = os.environ.get("XDG_CACHE_HOME")
-    try:
-        if cache_dir:
-            return Path(cache_dir).expanduser()
-        return (Path(xdg_cache) if xdg_cache else Path("~/.cache").expanduser()) / "fmkit"
-    except RuntimeError:  # a user without a home, as in some containers
-        return Path(tempfile.gettempdir()) / f"fmkit-{os.getuid()}"
-
+cache_folder = files.cache_folder
 
 SCANS = "scans.sqlite"
 """The file beside the features with the checks of images (`data/quality/scan_cache`)."""

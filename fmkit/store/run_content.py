@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fmkit.core import console, errors, safe_io
+from fmkit.core import console, errors, safe_io, safe_yaml
 from fmkit.core.errors import ArtifactError
 from fmkit.store import metrics_log, run_dir, run_index
 from fmkit.store.run_index import RunSummary
@@ -118,6 +118,14 @@ def settings(folder: Path) -> dict[str, Any]:
     return {**config, **prints, "(state)": run_index.read(folder).state}
 
 
+def settings_or_empty(folder: Path) -> dict[str, Any]:
+    """A run's config by full key, as it was written; empty where it cannot be read."""
+    try:
+        return safe_yaml.leaves(safe_io.read_bytes(folder / run_dir.CONFIG, safe_yaml.MAX_BYTES))
+    except (OSError, ValueError):
+        return {}
+
+
 def overrides_of_jobs(summaries: Sequence[RunSummary]) -> dict[str, list[str]]:
     """By id, the overrides in which the jobs of one sweep differ; empty for any other runs."""
     parents = {run.folder.parent for run in summaries}
@@ -128,3 +136,20 @@ def overrides_of_jobs(summaries: Sequence[RunSummary]) -> dict[str, list[str]]:
     return {
         name: [word for word in words if word not in shared] for name, words in overrides.items()
     }
+
+
+def varied_settings(summaries: Sequence[RunSummary]) -> list[str]:
+    """Of the jobs of one sweep, the full keys that differ; empty for any other runs."""
+    if not overrides_of_jobs(summaries):
+        return []
+    return varied_keys([settings_or_empty(run.folder) for run in summaries], summaries)
+
+
+def varied_keys(configs: Sequence[Mapping[str, Any]], summaries: Sequence[RunSummary]) -> list[str]:
+    """Full keys whose values differ between jobs: those that somebody typed, if there are any."""
+    keys = dict.fromkeys(key for config in configs for key in config)
+    differing = [key for key in keys if len({str(config.get(key)) for config in configs}) > 1]
+    words = overrides_of_jobs(summaries).values()
+    typed = {word.partition("=")[0].lstrip("+~") for row in words for word in row}
+    is_typed = [key for key in differing if key in typed or key.removesuffix(".name") in typed]
+    return is_typed or differing

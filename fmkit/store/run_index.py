@@ -2,8 +2,9 @@
 
 import contextlib
 import datetime
+import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -164,26 +165,37 @@ def runs(root: Path) -> list[RunSummary]:
 
     The folder is `runs`, or one of its folders of runs: that of a command or of a sweep.
     """
+    return newest_first(read(folder, name) for folder, name in folders(root))
+
+
+def newest_first(summaries: Iterable[RunSummary]) -> list[RunSummary]:
+    """Runs in the order of lists: by when they started."""
+    return sorted(summaries, key=_start_time, reverse=True)
+
+
+def folders(root: Path) -> list[tuple[Path, str]]:
+    """Every folder of a run under `root`, as in `runs`, with its id."""
     inner = _subfolders(root)
     if any((folder / run_dir.STATUS).is_file() for folder in inner):
-        return sorted(map(read, inner), key=_start_time, reverse=True)
-    sweeps = _subfolders(root / SWEEPS)
-    summaries = [
-        read(folder)
+        return [(folder, folder.name) for folder in inner]
+    names = [
+        (folder, folder.name)
         for command in inner
         if command.name != SWEEPS
         for folder in _subfolders(command)
     ]
-    summaries += [
-        read(job, f"{sweep.name}/{job.name}") for sweep in sweeps for job in _subfolders(sweep)
+    return names + [
+        (job, f"{sweep.name}/{job.name}")
+        for sweep in _subfolders(root / SWEEPS)
+        for job in _subfolders(sweep)
     ]
-    return sorted(summaries, key=_start_time, reverse=True)
 
 
 def _subfolders(folder: Path) -> list[Path]:
     """Folders in a folder, hidden ones left out; none where it cannot be read."""
     try:
-        return [path for path in folder.iterdir() if path.name[0] != "." and path.is_dir()]
+        with os.scandir(folder) as entries:  # which knows the kind of 10,000 without asking each
+            return [Path(entry) for entry in entries if entry.name[0] != "." and entry.is_dir()]
     except OSError:
         return []
 

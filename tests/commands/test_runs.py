@@ -15,7 +15,9 @@ from fmkit.cli import main
 from fmkit.commands import runs
 from fmkit.commands.output import run_tables
 from fmkit.core.errors import ArtifactError, ConfigError
-from fmkit.store import run_index
+from fmkit.store import run_query
+from fmkit.store.run_query import Query
+from fmkit.store.run_table import RunTable
 
 FIRST = "2026-01-01_120000-abcdef"
 SECOND = "2026-01-02_120000-ghijkl"
@@ -249,7 +251,7 @@ def on_terminal(renderable, width):
 @pytest.mark.parametrize("width", [40, 60, 200])
 def test_a_terminal_gets_a_table_with_whole_ids(root, width):
     write(root / "finetune" / FIRST, "status.json", {"state": "failed", "name": HOSTILE})
-    text = on_terminal(run_tables.listing(run_index.runs(root)), width)
+    text = on_terminal(run_tables.listing(run_query.select(RunTable(root), Query())), width)
     assert FIRST in text
     assert SECOND in text
     assert "\x1b[31m" not in text

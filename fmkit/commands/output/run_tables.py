@@ -13,7 +13,8 @@ from rich.text import Text
 
 from fmkit.core import sanitize
 from fmkit.core.errors import plural
-from fmkit.store import run_content, run_index
+from fmkit.store import run_content, run_index, run_query, run_table
+from fmkit.store.run_query import Selection
 
 NOTHING = "-"
 ABSENT = "(absent)"
@@ -88,14 +89,34 @@ def _line(value: Any) -> str:
 
 
 def listing(
-    summaries: Sequence[run_index.RunSummary], overrides: Mapping[str, list[str]] | None = None
+    selected: Selection,
+    chosen: Sequence[str] = (),
+    varied: Sequence[str] = (),
+    overrides: Mapping[str, list[str]] | None = None,
 ) -> Rows:
-    """A row per run; of the jobs of a sweep with the overrides in which they differ."""
-    columns = (
-        *("id", "state", "test accuracy", *(["overrides"] if overrides else []), "name", "data"),
-        *("model", "val accuracy", "stage", "phase", "epoch", "seconds", "command", "reason"),
-    )
-    return Rows("runs", columns, _rows(summaries, columns, overrides))
+    """A row per run.
+
+    Args:
+        selected: the runs, with the values of the keys that were asked for.
+        chosen: the only columns, beside the id; empty: the usual ones, and what was asked for.
+        varied: of the jobs of a sweep, the settings that differ.
+        overrides: of jobs without such settings, what was typed for them and differs.
+    """
+    if chosen:
+        columns = ["id", *(key for key in chosen if key != "id")]
+    else:
+        columns = ["id", "state", "test accuracy", *(["overrides"] if overrides else []), *varied]
+        columns += ["name", "data", "model", "val accuracy", "stage", "phase", "epoch", "seconds"]
+        columns += ["command", "reason"]
+        named = {name.replace(" ", ".") for name in columns}
+        columns[2:2] = [key for key in selected.values if key not in named]
+    rows = _rows(selected.runs, columns, overrides)
+    for key, values in selected.values.items():
+        for place in (k for k, name in enumerate(columns) if name == key):
+            for row, value in zip(rows, values, strict=True):
+                is_age = key == run_table.AGE and value is not None
+                row[place] = run_query.age_text(value) if is_age else value
+    return Rows("runs", columns, rows)
 
 
 def ranking(

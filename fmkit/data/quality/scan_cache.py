@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from fmkit.core import sqlite_cache
 from fmkit.data.quality.image_probe import SIDE, ImageFacts
 from fmkit.store.array_cache import SCANS
 
@@ -25,8 +26,8 @@ _COLUMNS = "kind, why, format, mode, width, height, animated, blank, digest, thu
 _row_of = operator.attrgetter(*_COLUMNS.split(", "))  # dataclasses.astuple copies deeply
 _SCHEMA = f"""
 CREATE TABLE photos (path BLOB PRIMARY KEY, size INTEGER, changed INTEGER, {_COLUMNS});
-PRAGMA user_version = {_VERSION};
 """
+_PROBE = f"SELECT {_COLUMNS} FROM photos LIMIT 1"  # noqa: S608
 
 FileState = tuple[int, int]
 """Size in bytes and time of the last change in nanoseconds."""
@@ -40,7 +41,7 @@ class ScanCache:
         if folder is not None:
             with contextlib.suppress(OSError, sqlite3.Error):
                 folder.mkdir(parents=True, exist_ok=True)
-                connection = _connect(folder / SCANS)
+                connection = sqlite_cache.connect(folder / SCANS, _SCHEMA, _VERSION, _PROBE)
         if connection is None:
             connection = sqlite3.connect("")  # a temporary file, gone when it is closed
             connection.executescript(_SCHEMA)
@@ -104,31 +105,3 @@ def _facts(row: Sequence[Any]) -> ImageFacts | None:
     return ImageFacts(
         kind, why, form, mode, *size, bool(animated), bool(blank), digest, thumbnail, *deep
     )
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    """The file, replaced if it is damaged or of another version.
-
-    Raises:
-        sqlite3.Error: it cannot be used, by us or at all.
-    """
-    connection, is_usable, is_new = sqlite3.connect(path, timeout=5), False, False
-    try:
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        is_usable = version == _VERSION
-        if is_usable:
-            connection.execute(f"SELECT {_COLUMNS} FROM photos LIMIT 1")  # noqa: S608
-        elif version == 0:
-            is_new = not connection.execute("SELECT * FROM sqlite_master").fetchall()
-    except sqlite3.OperationalError:  # locked, or may not be written: not ours to remove
-        connection.close()
-        raise
-    except sqlite3.DatabaseError:
-        is_usable = False
-    if not is_usable and not is_new:
-        connection.close()
-        path.unlink()
-        connection = sqlite3.connect(path, timeout=5)
-    if not is_usable:
-        connection.executescript(_SCHEMA)
-    return connection

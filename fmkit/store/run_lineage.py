@@ -1,0 +1,122 @@
+"""Where runs come from: the run whose weights each started from, and what came of it."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fmkit.store.run_index import RunSummary
+from fmkit.store.run_table import RunTable
+
+INIT, WEIGHTS = "init", "model.weights"
+"""Keys by which a run names another one, the first in the order of precedence."""
+
+
+@dataclass(frozen=True)
+class Link:
+    """What a run started from.
+
+    Attributes:
+        path: the run's folder, or a file in it.
+        key: of the config, that names it.
+        parent: that run; None where it is not in the table.
+    """
+
+    path: str
+    key: str
+    parent: RunSummary | None
+
+
+@dataclass(frozen=True)
+class Node:
+    """A run in the order of a tree: after its parent, and before what started from it.
+
+    Attributes:
+        run: itself.
+        depth: runs between it and the first one.
+        link: what it started from; None of a run that started from no other one.
+        is_last: whether no other run follows that started from the same one.
+    """
+
+    run: RunSummary
+    depth: int
+    link: Link | None
+    is_last: bool
+
+
+def links(table: RunTable) -> dict[Path, Link]:
+    """By folder, the runs that started from another one."""
+    columns = table.columns([INIT, WEIGHTS])
+    named = {
+        run.folder: (key, value)
+        for key in (WEIGHTS, INIT)
+        for run, value in zip(table.runs, columns[key] or [], strict=bool(columns[key]))
+        if isinstance(value, str) and os.sep in value
+    }
+    if not named:
+        return {}
+    runs = {os.path.realpath(run.folder): run for run in table.runs}
+    result = {}
+    for folder, (key, value) in named.items():
+        path = os.path.realpath(value)
+        parent = runs.get(path) or runs.get(os.path.dirname(path))  # noqa: PTH120
+        if parent is not None or key == INIT:
+            result[folder] = Link(value, key, parent)
+    return result
+
+
+def tree(table: RunTable, run: Path | None = None) -> Iterator[Node]:
+    """Runs that started from another one or that another one started from, as trees, newest first.
+
+    Args:
+        table: all runs.
+        run: only the tree that this run is in, also where it is alone.
+    """
+    by_folder = links(table)
+    children: dict[Path, list[RunSummary]] = {}
+    for one in table.runs:
+        link = by_folder.get(one.folder)
+        if link is not None and link.parent is not None:
+            children.setdefault(link.parent.folder, []).append(one)
+    roots = [one for one in table.runs if one.folder in children or one.folder in by_folder]
+    if run is not None:
+        roots = [one for one in table.runs if one.folder == _first(run, by_folder)]
+    else:
+        roots = [one for one in roots if _parent(one.folder, by_folder) is None]
+    visited: set[Path] = set()
+    for root in roots:
+        yield from _below(root, 0, True, by_folder, children, visited)
+
+
+def _parent(folder: Path, by_folder: Mapping[Path, Link]) -> RunSummary | None:
+    link = by_folder.get(folder)
+    return None if link is None else link.parent
+
+
+def _first(folder: Path, by_folder: Mapping[Path, Link]) -> Path:
+    """The first ancestor; of runs whose records name each other, the one that comes up again."""
+    visited: set[Path] = set()
+    while (parent := _parent(folder, by_folder)) is not None and folder not in visited:
+        visited.add(folder)
+        folder = parent.folder
+    return folder
+
+
+def _below(
+    run: RunSummary,
+    depth: int,
+    is_last: bool,
+    by_folder: Mapping[Path, Link],
+    children: Mapping[Path, Sequence[RunSummary]],
+    visited: set[Path],
+) -> Iterator[Node]:
+    pending = [(run, depth, is_last)]
+    while pending:
+        one, level, last = pending.pop()
+        if one.folder in visited:
+            continue
+        visited.add(one.folder)
+        yield Node(one, level, by_folder.get(one.folder), last)
+        own = children.get(one.folder, ())
+        # The newest is first in the table; in a tree the oldest comes first, as it was made.
+        pending += [(child, level + 1, number == 0) for number, child in enumerate(own)]
