@@ -138,7 +138,7 @@ COMMAND_HELP: dict[str, CommandHelp] = {
         {
             "fmkit runs": "all runs, newest first",
             "fmkit runs where 'test.accuracy>0.9' sort=-test.accuracy": "by any key or figure",
-            "fmkit runs sort=val.loss columns=optimizer.learning_rate,val.loss": "in any order and columns",
+            "fmkit runs sort=val.loss columns=optimizer.name,val.loss": "in any order and columns",
             "fmkit runs show RUN": "one run (by folder, id, or `last`): metrics, phases, files",
             "fmkit runs compare RUN RUN": "what differs between two runs",
             "fmkit runs best": "runs by test accuracy",
