@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
+from fmkit.evaluation.diagnostics import probabilities
 from fmkit.report import charts
 from fmkit.report.charts import Chart
 
@@ -81,13 +82,10 @@ def top_confusions(
     counts: np.ndarray, names: Sequence[str], most: int = 15
 ) -> list[tuple[str, str, int, float]]:
     """True class, predicted class, count and share of the true class, the most frequent first."""
-    wrong = counts - np.diag(np.diag(counts))
-    rows, columns = np.nonzero(wrong)
-    order = np.argsort(-wrong[rows, columns], kind="stable")[:most]
-    totals = np.maximum(counts.sum(axis=1), 1)
+    columns = probabilities.confused_pairs(counts, names, most)
     return [
-        (names[r], names[c], int(counts[r, c]), float(counts[r, c] / totals[r]))
-        for r, c in zip(rows[order], columns[order], strict=True)
+        (true, other, int(count), float(share))
+        for true, other, count, share in zip(*columns.values(), strict=True)
     ]
 
 

@@ -8,13 +8,14 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
+from fmkit.commands.output import history
 from fmkit.config.registry import evaluators
 from fmkit.config.saved_config import shell_setting
 from fmkit.config.units import format_time
 from fmkit.core import files
 from fmkit.core.console import escape_markup, stdout
 from fmkit.core.errors import join_names, plural
-from fmkit.store import run_dir
+from fmkit.store import run_content, run_dir
 from fmkit.store.run_dir import RunWriter
 
 _MAX_ROWS, _MAX_WORST, _MAX_CONFUSIONS = 50, 10, 5
@@ -81,7 +82,11 @@ def result(
     for name, splits in others:
         _metrics_table({f"{split} of {escape_markup(name)}": splits[split] for split in splits})
     _breakdown(metrics, _MAX_WORST)
+    _confused_classes(metrics)
     _areas_and_calibration(metrics)
+    monitor = str((status.get("best") or {}).get("monitor", ""))
+    for line in history.lines(run_content.epochs(folder), monitor):
+        stdout.print(escape_markup(line))
     stdout.print(f"total time {format_time(status['total_seconds'])}")
     stdout.print(f"run: {escape_markup(files.display_path(folder))}")
     stdout.print(f"model: {escape_markup(files.display_path(folder / run_dir.MODEL))}")
@@ -213,6 +218,17 @@ def _confusions(columns: Mapping[str, Any] | None) -> None:
         label, prediction, count, share = row
         table.add_row(escape_markup(label), escape_markup(prediction), f"{count:,}", f"{share:.1%}")
     print_table(table)
+
+
+def _confused_classes(metrics: Mapping[str, Any]) -> None:
+    """The most frequent confusions; of two classes the table by class says it all."""
+    counts, names = metrics.get("confusion"), metrics.get("confusion_classes")
+    if counts and names and len(names) > 2:
+        import numpy as np
+
+        from fmkit.evaluation.diagnostics.probabilities import confused_pairs
+
+        _confusions(confused_pairs(np.asarray(counts), names, _MAX_CONFUSIONS))
 
 
 def _documents(figures: Mapping[str, Any] | None, columns: Mapping[str, Any] | None) -> None:

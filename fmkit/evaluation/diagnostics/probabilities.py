@@ -194,16 +194,27 @@ def confusions(labels: np.ndarray, predicted: np.ndarray, names: Sequence[str]) 
     """The pairs of label and another prediction that occur, the most frequent first."""
     count = len(names)
     pairs = np.bincount(labels * count + predicted, minlength=count**2)
-    pairs[:: count + 1] = 0  # right ones
-    support = np.bincount(labels, minlength=count)
-    order = np.argsort(-pairs, kind="stable")[:CONFUSIONS]
+    return confused_pairs(pairs.reshape(count, count), names)
+
+
+def confused_pairs(counts: np.ndarray, names: Sequence[str], most: int = CONFUSIONS) -> Columns:
+    """The pairs of classes with the largest counts, off the diagonal of a confusion matrix.
+
+    Args:
+        counts: (C, C): of examples by class and prediction.
+        names: of the classes.
+        most: so many pairs at most.
+    """
+    pairs = counts.reshape(-1).copy()
+    pairs[:: len(names) + 1] = 0  # right ones
+    order = np.argsort(-pairs, kind="stable")[:most]
     order = order[pairs[order] > 0]
-    rows, columns = np.divmod(order, count)
+    rows, columns = np.divmod(order, len(names))
     return {
         "label": [names[k] for k in rows],
         "prediction": [names[k] for k in columns],
         "count": pairs[order],
-        "share_of_label": pairs[order] / support[rows],
+        "share_of_label": pairs[order] / counts.sum(axis=1)[rows],
     }
 
 

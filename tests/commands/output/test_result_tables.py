@@ -2,7 +2,7 @@
 
 import pytest
 
-from fmkit.commands.output import result_tables
+from fmkit.commands.output import history, result_tables
 from fmkit.core import console
 
 
@@ -75,3 +75,53 @@ def test_the_count_of_predictions_says_what_is_shown(count, unread, said, tmp_pa
     columns = {"id": [f"row-{n}" for n in range(count)], "prediction": ["a"] * count}
     result_tables.predictions(columns, "text", unread, tmp_path / "p.csv")
     assert said in capsys.readouterr().out.splitlines()
+
+
+def test_the_classes_that_are_confused_most(tmp_path, capsys):
+    counts = [[5, 3, 0], [1, 9, 0], [0, 2, 8]]
+    classes = ["cat", "dog", "[red]emu"]
+    metrics = METRICS | {"confusion": counts, "confusion_classes": classes}
+    result_tables.result(tmp_path, STATUS, metrics, [])
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    start = lines.index(["class", "taken", "for", "examples", "of", "the", "class"])
+    assert lines[start + 2 : start + 5] == [
+        ["cat", "dog", "3", "37.5%"], ["[red]emu", "dog", "2", "20.0%"],
+        ["dog", "cat", "1", "10.0%"],
+    ]  # fmt: skip
+    metrics |= {"confusion": [[5, 3], [1, 9]], "confusion_classes": ["cat", "dog"]}
+    result_tables.result(tmp_path, STATUS, metrics, [])
+    assert "taken for" not in capsys.readouterr().out  # precision and recall say it
+
+
+def epochs(**phases):
+    return [
+        {"phase": phase, "epoch": number, "val_loss": value, "loss": 1.0}
+        for phase, values in phases.items()
+        for number, value in enumerate(values, start=1)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("phases", "expected"),
+    [
+        ({"head": [0.9, 0.2, 0.5]}, "val_loss: head █▁▄ 0.9 to 0.5"),
+        ({"head": [1.0, 0.5], "full": [0.0]}, "val_loss: head █▅ 1 to 0.5, full ▁ 0"),
+        ({"head": [1.0, float("nan"), 1.0, 1]}, "val_loss: head ▁▁▁ 1 to 1"),
+        ({"head": [1.0, 0.5]}, None),
+        ({"head": [None] * 4}, "loss: head ▁▁▁▁ 1 to 1"),
+    ],
+)
+def test_a_line_of_history(phases, expected):
+    written = [expected] if expected else []
+    assert history.lines(epochs(**phases), "", with_unicode=True) == written
+    plain = history.lines(epochs(**phases), "", with_unicode=False)
+    assert all(line.isascii() for line in plain)
+    assert len(plain) == len(written)
+
+
+def test_a_long_history_is_thinned_and_has_both_metrics():
+    rows = [row | {"val_f1": row["val_loss"]} for row in epochs(full=[*range(999), 2000])]
+    first, second = history.lines(rows, "val_f1", with_unicode=True)
+    assert first.endswith("█ 0 to 2000")
+    assert second.startswith("val_f1: full ▁")
+    assert len(first) < 50
