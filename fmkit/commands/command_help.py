@@ -146,6 +146,7 @@ COMMAND_HELP: dict[str, CommandHelp] = {
             "fmkit runs --csv": "a CSV table; --json for one JSON object",
             "fmkit runs clean": "remove failed runs that saved nothing; asks first",
             "fmkit runs rm RUN RUN": "remove runs, or a sweep; asks first",
+            "fmkit runs sync RUN": "send a run, or what it lacks, to MLflow or Weights & Biases",
         },
         "[list|where|show|compare|best|tree|rm|clean] [RUN ...]",
         (),

@@ -24,6 +24,8 @@ BRINGS = {
     "openvino": "frozen features in about half the time on a CPU",
     "excel": "tables in .xlsx files",
     "heic": "HEIC, the photos of iPhones",
+    "mlflow": "runs in MLflow, too: runtime.loggers=[mlflow]",
+    "wandb": "runs in Weights & Biases, too: runtime.loggers=[wandb]",
 }
 """By extra of fmkit's, what a user gets by it."""
 

@@ -24,6 +24,7 @@ OPTIONS = {
     "metric": ("test.accuracy", "What `best` ranks by: `test.` or `val.` and the metric's name."),
     "data": ("", "`best` ranks only runs on this data, by its name: only those compare."),
     "split": ("", "`compare`: compares the predictions of this split one by one; or of `test`."),
+    "loggers": ("", "`sync`: where to send a run, `mlflow,wandb`; by default where it was logged."),
     "--csv": ("", "`list`, `where` and `best`: a CSV table with all columns."),
     "--yes": ("", "`rm` and `clean`: remove without asking."),
 }  # fmt: skip
@@ -32,7 +33,7 @@ OPTIONS = {
 _MANY = 1_000_000
 VERBS = {
     "list": (0, 0), "where": (0, 0), "show": (1, 1), "compare": (2, 2), "best": (0, 0),
-    "tree": (0, 1), "rm": (1, _MANY), "clean": (0, 0),
+    "tree": (0, 1), "rm": (1, _MANY), "clean": (0, 0), "sync": (1, _MANY),
 }  # fmt: skip
 """At least and at most how many runs each takes."""
 _EXPECTED = {
@@ -78,6 +79,10 @@ def runs(arguments: Sequence[str]) -> None:
         run_tree.show(words[0] if words else None, runs_dir)
     elif verb == "rm":
         run_removal.remove(words, runs_dir, is_confirmed)
+    elif verb == "sync":
+        from fmkit.commands import run_sync  # which loads the schema of all keys
+
+        run_sync.sync(words, runs_dir, options.get("loggers", ""))
     elif verb == "clean":
         run_removal.clean(runs_dir, is_confirmed)
     elif verb == "compare":

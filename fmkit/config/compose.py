@@ -273,6 +273,8 @@ def _normalise(value: Any) -> None:
         for field in dataclasses.fields(holder):
             if "true" in info_of(field).choices:  # YAML has read it as a truth value
                 setattr(holder, field.name, str(getattr(holder, field.name)).lower())
+    if (runtime := getattr(value, "runtime", None)) and runtime.mlflow.tracking_uri:
+        runtime.mlflow.tracking_uri = _absolute_uri(runtime.mlflow.tracking_uri)
     model = getattr(value, "model", None)
     for holder, names in (
         (getattr(value, "data", None), ("root", "image_root")),
@@ -291,6 +293,14 @@ def _normalise(value: Any) -> None:
     if model is not None and model.lora_rank is None:
         phases = getattr(value, "stage", {}).values()
         model.lora_rank = LORA_RANK if any(phase.train == "lora" for phase in phases) else 0
+
+
+def _absolute_uri(uri: str) -> str:
+    """A place that MLflow writes to, where it is a relative path with an absolute one."""
+    if uri.startswith("sqlite:///"):
+        return f"sqlite:///{files.absolute_path(uri.removeprefix('sqlite:///'))}"
+    is_path = ":" not in uri and not uri.startswith("databricks")
+    return files.absolute_path(uri) if is_path else uri
 
 
 def _groups(config: Any) -> Iterator[Any]:

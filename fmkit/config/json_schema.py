@@ -20,7 +20,7 @@ from fmkit.config.registry import (
     config_classes,
     task_entry,
 )
-from fmkit.config.schema.keys import KeyInfo, field_types, key_infos
+from fmkit.config.schema.keys import KeyInfo, field_types, key_infos, section_of
 from fmkit.config.schema.stage import PhaseConfig
 from fmkit.config.schema.task import JointConfig, ObjectiveConfig
 
@@ -83,11 +83,15 @@ def _with_key(rule: Schema, key: str) -> Schema:
 
 def _object(config: type, groups: Mapping[str, Schema] | None = None) -> Schema:
     """An object with the keys of a config class; its groups are references."""
-    types_of, properties = field_types(config), {}
-    for field, info in zip(dataclasses.fields(config), key_infos(config).values(), strict=True):
+    types_of, infos = field_types(config), key_infos(config)
+    properties: dict[str, Schema] = {}
+    for field in dataclasses.fields(config):
         if groups is not None and field.name in groups:
             properties[field.name] = {"$ref": f"#/$defs/{field.name}"}
+        elif section := section_of(field):
+            properties[field.name] = _object(section)
         else:
+            info = infos[field.name]
             default = None if field.default is MISSING else field.default
             properties[field.name] = _value(types_of[field.name], info, default)
     text = " ".join((config.__doc__ or "").split())

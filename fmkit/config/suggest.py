@@ -39,6 +39,8 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("checkpoint", "ckpt"), ("init", "keep", "save_every")),
     **dict.fromkeys(("lora_r", "r"), ("lora_rank",)),
     **dict.fromkeys(("xla", "compile"), ("jit",)),
+    **dict.fromkeys(("logger", "report_to", "log_with"), ("loggers",)),
+    **dict.fromkeys(("log_models", "log_checkpoints"), ("log_model",)),
 }
 """What other tools call our keys, by the last part of their names; with `=` also the value."""
 
@@ -75,9 +77,9 @@ def declaration(key: str, command: type, types: Mapping[str, type]) -> tuple[Key
     elif len(parts) == 1:
         classes, name = [command], key
     else:
-        classes, name = [types[parts[0]]], parts[2 if parts[0] == "stage" else 1]
+        classes, name = [types[parts[0]]], ".".join(parts[2 if parts[0] == "stage" else 1 :])
     for config in classes:
-        if name in field_types(config) and parts[-1] == name:  # else a mapping's own key
+        if name in field_types(config) and f".{key}".endswith(f".{name}"):  # else a mapping's own
             return key_infos(config)[name], field_types(config)[name]
     return KeyInfo(), Any
 
@@ -142,8 +144,10 @@ def _unknown(assignment: Assignment, types: dict[str, type], phases: list[str]) 
             hint = f"{key} is a phase: set one of its keys, such as {key}.epochs."
             return "" if isinstance(value, dict) else hint
     allowed = field_types(kind)
-    if parts[0] in allowed and (len(parts) == 1 or _is_mapping(allowed[parts[0]])):
+    if ".".join(parts) in allowed or _is_mapping(allowed.get(parts[0])):
         return ""
+    if inner := [name for name in allowed if name.startswith(f"{parts[0]}.")][: len(parts) == 1]:
+        return f"{key} has keys of its own: set one of them, such as {top}.{inner[0]}."
     options = [
         f"{top}={option}"
         for option, other in config_classes(top).items()
@@ -151,8 +155,12 @@ def _unknown(assignment: Assignment, types: dict[str, type], phases: list[str]) 
     ]
     if options:
         return f"unknown key {key!r} {OTHER_OPTION} {' and '.join(options)}: name one, too."
-    note = f"Keys of {key.rpartition('.')[0]}: {join_names([*allowed])}."
-    return _unknown_key(key, all_keys(types, phases), note, [*allowed])
+    section = ".".join(parts[:-1])
+    siblings = [name.rpartition(".")[2] for name in allowed if name.rpartition(".")[0] == section]
+    if not siblings:  # there is no such section
+        siblings = [*allowed]
+    note = f"Keys of {key.rpartition('.')[0]}: {join_names(siblings)}."
+    return _unknown_key(key, all_keys(types, phases), note, siblings)
 
 
 def _unknown_group(key: str, types: dict[str, type], phases: list[str]) -> str:
@@ -235,10 +243,12 @@ def _wrong_type(assignment: Assignment, types: dict[str, type]) -> str:
     inside = inside[1:] if top == "stage" else inside
     if not inside:
         return ""
-    kind, meaning = field_types(config)[inside[0]], key_infos(config)[inside[0]].help
+    name = ".".join(inside)
+    name = name if name in field_types(config) else inside[0]  # a mapping's own key
+    kind, meaning = field_types(config)[name], key_infos(config)[name].help
     if not _is_mapping(kind):
         return _mismatch(assignment, kind, meaning)
-    if len(inside) > 1:
+    if name != ".".join(inside):
         kind = typing.get_args(kind)[1]
         return "" if kind is Any else _mismatch(assignment, kind, meaning)
     if isinstance(value, dict):

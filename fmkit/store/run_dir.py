@@ -16,7 +16,7 @@ import socket
 import time
 import traceback
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,7 @@ REPORT = "report.html"
 MODEL_CARD = "README.md"
 PLOTS = "plots"
 SAMPLES = "samples.json"
+LOGGERS = "loggers"
 LOG = "log.txt"
 LOCK = "run.lock"
 NONFINITE = "nonfinite.json"
@@ -95,7 +96,8 @@ def claim(runs_dir: Path, kind: str) -> Path:
 class RunWriter:
     """Writes a run folder: config, status, log, environment and the finished model.
 
-    The `status` is as it was written last.
+    The `status` is as it was written last; `after_failure` is called once the status says that the
+    run has failed or was stopped.
     """
 
     def __init__(self, folder: Path, command: str) -> None:
@@ -103,6 +105,7 @@ class RunWriter:
         self._lock: lock.RunLock | None = None
         self._began = time.monotonic()
         self._from_environment: dict[str, str] = {}
+        self.after_failure: list[Callable[[], object]] = []
         self.status: dict[str, Any] = {
             "state": RUNNING,
             "reason": None,
@@ -233,6 +236,8 @@ class RunWriter:
                 state=state, reason=message or type(error).__name__, ended=machine.local_time()
             )
         self.release_lock()
+        while self.after_failure:
+            self.after_failure.pop()()
 
     def log(self, text: str) -> None:
         """Append an entry to log.txt with the time; further lines of a text are indented.

@@ -18,6 +18,7 @@ _RUN_FILES = frozenset(
         *(run_dir.TENSORBOARD, run_dir.CHECKPOINTS, run_dir.FREEZE, run_dir.MODEL),
         *(run_dir.TOKENIZER, run_dir.EVALUATION, run_dir.PREDICTIONS, run_dir.DATA_REPORT),
         *(run_dir.CONTACT_SHEET, run_dir.LOG, run_dir.LOCK, run_dir.NONFINITE),
+        run_dir.LOGGERS,
         *(metrics_log.METRICS, "metrics.csv", "report.html", "export", run_dir.EXPLANATIONS),
     )
 )

@@ -95,6 +95,7 @@ def test_a_group_has_all_its_keys_and_options(capsys):
         ("task.objectives.both.weight", ["task.objectives.NAME.weight"]),
         ("task.beta", ["task.beta=0.1", "With task=dpo"]),
         ("recipe", ["recipe=none", "auto"]),
+        ("runtime.wandb.mode", ["runtime.wandb.mode=null", "Allowed: online, offline"]),
         ("bootstrap", ["bootstrap=1000"]),
     ],
 )
@@ -163,6 +164,7 @@ def test_an_unknown_topic_gets_the_nearest_names(topic, near, capsys):
         ("fp16", "runtime.precision=auto"),
         ("dropout", "model.dropout=0.1"),
         ("seed", "runtime.seed=0"),
+        ("report_to", "runtime.loggers=null"),
         ("checkpoint", "init=null runtime.keep=1"),
     ],
 )

@@ -1,5 +1,6 @@
 """The tables that commands end with, on stdout: phases, metrics, predictions, jobs of a sweep."""
 
+import shlex
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -52,6 +53,7 @@ def result(
     metrics: Mapping[str, Any],
     commands: Sequence[str],
     report: Path | None = None,
+    loggers: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """A finished run: a row per phase, the metrics of the final model, its worst classes, paths.
 
@@ -59,6 +61,7 @@ def result(
         metrics: of the split in the status that was evaluated last; empty where there is none.
         commands: what to do next.
         report: the page about it, if it was written.
+        loggers: its records in experiment trackers, as `Followers.close` returns them.
     """
     table = new_table("phase", "epochs", "time", "best epoch", "best value")
     for phase in status["phases"]:
@@ -92,8 +95,27 @@ def result(
     stdout.print(f"model: {escape_markup(files.display_path(folder / run_dir.MODEL))}")
     if report is not None:
         stdout.print(f"report: {escape_markup(files.display_path(report))}")
+    for row in loggers:
+        if row["complete"]:
+            stdout.print(f"{row['name']}: {escape_markup(record_place(row))}")
     for number, command in enumerate(commands):
         stdout.print(f"{'next:' if number == 0 else '     '} {escape_markup(command)}")
+
+
+def record_place(row: Mapping[str, Any]) -> str:
+    """Where the record of a run in an experiment tracker can be looked at, or how.
+
+    Args:
+        row: name, url and place of it.
+    """
+    place = shlex.quote(row["place"] or "")
+    if row["url"] or not row["place"]:
+        return str(row["url"] or "done")
+    if row["name"] == "wandb":
+        return f"offline, to be sent by: wandb sync {place}"
+    # MLflow refuses folders from 3.7 on, unless it is told.
+    allow = "" if ":" in place else "MLFLOW_ALLOW_FILE_STORE=true "
+    return f"{allow}mlflow ui --backend-store-uri {place}"
 
 
 def _best_value(best: Mapping[str, Any] | None) -> str:

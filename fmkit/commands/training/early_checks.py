@@ -1,15 +1,18 @@
 """What is refused before there is a run folder: it takes no framework, and no data, to know it."""
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from fmkit.config.registry import source_entry
 from fmkit.config.schema.commands import TrainConfig
+from fmkit.config.schema.runtime import RuntimeConfig
 from fmkit.config.schema.task import JointConfig
 from fmkit.core import optional_packages
-from fmkit.core.errors import ArtifactError, ConfigError, DataError, closest_names
+from fmkit.core.errors import ArtifactError, ConfigError, DataError, closest_names, join_names
 from fmkit.core.files import matching_paths
+from fmkit.store.loggers import mlflow
 
 _WITHOUT_PACKAGE = {
     "efficientnet_lite0": ", or give model.weights=none for random weights",
@@ -23,7 +26,8 @@ def refuse(config: TrainConfig) -> None:
     """Refuse a training run that could not begin.
 
     Raises:
-        ConfigError: the model does not read such data, or its preset is unknown.
+        ConfigError: the model does not read such data, its preset is unknown, or the package of a
+            logger is not installed.
         ArtifactError: the package that the model comes in is not installed.
         DataError: the package that the data come in is not installed, or there is no such path.
     """
@@ -48,6 +52,26 @@ def refuse(config: TrainConfig) -> None:
     for data in _data_of(config):
         require_package(data)
         _require_path(data)
+    require_loggers(config.runtime)
+
+
+def require_loggers(runtime: RuntimeConfig) -> None:
+    """Refuse a logger whose package is not installed.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    for name in runtime.loggers or ():
+        modules: tuple[str, ...] = (name,)
+        if name == "mlflow" and mlflow.needs_database(dataclasses.asdict(runtime.mlflow)):
+            modules += ("sqlalchemy", "alembic")
+        if packages := optional_packages.missing(modules):
+            names = join_names([package.name for package in packages])
+            raise ConfigError(
+                f"runtime.loggers=[{name}] needs {names}, which "
+                f"{'is' if len(packages) == 1 else 'are'} not installed.",
+                f"{optional_packages.how_to_install(packages[:1])}, or leave it out",
+            )
 
 
 def require_package(data: Any) -> None:

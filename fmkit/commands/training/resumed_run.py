@@ -11,6 +11,7 @@ from typing import Any
 from fmkit.commands import launch
 from fmkit.config import rules, saved_config, solvers, units
 from fmkit.config.schema.commands import TrainConfig
+from fmkit.config.schema.runtime import LOGGERS
 from fmkit.core import atomic_dir, console, files, machine
 from fmkit.core.errors import (
     ArtifactError,
@@ -38,7 +39,8 @@ _NOT_COMPUTED = (
         "runtime.report",
     ),
     *("runtime.keep", "runtime.save_every", "runtime.cache_dir", "runtime.cache_limit"),
-    *("runtime.memory_budget", "runtime.time_limit"),
+    *("runtime.memory_budget", "runtime.time_limit", "runtime.loggers", "runtime.log_model"),
+    *(f"runtime.{section}" for section in LOGGERS),
 )
 """Keys that do not change what a run computes; the data is known by its fingerprint. Of a time
 limit, the status has what it changed."""
@@ -327,7 +329,11 @@ def open_run(folder: Path, request: Request) -> ResumedRun:
 def settings(config: TrainConfig) -> dict[str, Any]:
     """The config keys that the result of a run depends on; every checkpoint records them."""
     rows = rules.leaves(config)
-    return {key: value for key, _, value in rows if rules.rule_of(key) not in _NOT_COMPUTED}
+    return {
+        key: value
+        for key, _, value in rows
+        if not {rule := rules.rule_of(key), rule.rpartition(".")[0]} & {*_NOT_COMPUTED}
+    }
 
 
 def _require_same_versions(folder: Path, before: Mapping[str, Any]) -> None:

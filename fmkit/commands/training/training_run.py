@@ -8,7 +8,7 @@ from typing import Any
 
 from fmkit.commands import launch
 from fmkit.commands.output import json_output, result_tables
-from fmkit.commands.training import resumed_run, run_description, run_report
+from fmkit.commands.training import resumed_run, run_description, run_loggers, run_report
 from fmkit.commands.training.resumed_run import ResumedRun, settings
 from fmkit.commands.training.run_description import log
 from fmkit.config import auto_recipe, objectives, saved_config, solvers
@@ -85,6 +85,7 @@ def _train(
         if config.recipe == "auto" and not (run.folder / run_dir.RECIPE).exists():
             _follow_recipe(config, run, data, prepared, user_keys, limit)
         assembly = _assemble(config, run, data, prepared, resumed, others, user_keys)
+        loggers = run_loggers.start(config, run)
         results = loop.train(
             assembly, run, saved,
             before_refit=lambda: run.update(**_evaluate(config, run, assembly, ("val",))[0]),
@@ -104,10 +105,14 @@ def _train(
             )
             page = run_report.write(config, run, assembly, limit)
             following = run_report.next_commands(run, assembly, page)
+            logged = loggers.close(None if limit is None else limit.left)
+            record = {"report": page, "next": following, **({"loggers": logged} if logged else {})}
             json_output.show(
                 "run",
-                {**run_index.record(run.folder), "report": page, "next": following},
-                lambda: result_tables.result(run.folder, run.status, metrics, following, page),
+                {**run_index.record(run.folder), **record},
+                lambda: result_tables.result(
+                    run.folder, run.status, metrics, following, page, logged
+                ),
             )
 
 

@@ -8,7 +8,7 @@ import dataclasses
 import math
 import operator
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
@@ -113,16 +113,36 @@ def info_of(field: dataclasses.Field[Any]) -> KeyInfo:
     return field.metadata.get("key", KeyInfo())
 
 
+def section_of(field: dataclasses.Field[Any]) -> type | None:
+    """The config class of a key that has keys of its own, such as `runtime.mlflow`; else None."""
+    made_by = field.default_factory
+    return made_by if isinstance(made_by, type) and dataclasses.is_dataclass(made_by) else None
+
+
 @cache
 def key_infos(config: type) -> dict[str, KeyInfo]:
-    """What is known of each key of a config dataclass."""
-    return {field.name: info_of(field) for field in dataclasses.fields(config)}
+    """What is known of each key of a config dataclass; those of a section are `section.key`."""
+    return {name: info_of(field) for name, field in _fields(config)}
 
 
 @cache
 def field_types(config: type) -> dict[str, Any]:
-    """The type of each key of a config dataclass."""
-    return typing.get_type_hints(config)
+    """The type of each key of a config dataclass; those of a section are `section.key`."""
+    types = typing.get_type_hints(config)
+    for field in dataclasses.fields(config):
+        if section := section_of(field):
+            del types[field.name]
+            types |= {f"{field.name}.{key}": kind for key, kind in field_types(section).items()}
+    return {name: types[name] for name, _ in _fields(config)}
+
+
+def _fields(config: type) -> Iterator[tuple[str, dataclasses.Field[Any]]]:
+    """The field of each key, those of sections in their place."""
+    for field in dataclasses.fields(config):
+        if section := section_of(field):
+            yield from ((f"{field.name}.{name}", inner) for name, inner in _fields(section))
+        else:
+            yield field.name, field
 
 
 def keys_of(config: type, prefix: str = "") -> list[tuple[str, str, str, str]]:
@@ -131,10 +151,10 @@ def keys_of(config: type, prefix: str = "") -> list[tuple[str, str, str, str]]:
     A default is as a user would write it, and empty for a key that has none.
     """
     rows = []
-    for field, info in zip(dataclasses.fields(config), key_infos(config).values(), strict=True):
-        default = field.default
+    for name, field in _fields(config):
+        default, info = field.default, info_of(field)
         text = str(default).lower() if isinstance(default, bool) else str(default)
         if default is None or default in (dataclasses.MISSING, MISSING):
             text = "null" if default is None else ""
-        rows.append((f"{prefix}{field.name}", text, info.help, info.allowed))
+        rows.append((f"{prefix}{name}", text, info.help, info.allowed))
     return rows

