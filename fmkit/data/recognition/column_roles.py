@@ -4,26 +4,34 @@ Each rule looks for one layout. A role that the user has named by its key, such 
 `data.label_column=price`, is theirs.
 """
 
-import itertools
 import re
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from fmkit.config.saved_config import shell_setting
 from fmkit.core.errors import ConfigError, join_names
-from fmkit.data.formats.amounts import amount_format, are_amounts, unread_numbers
 from fmkit.data.formats.annotation_exports import ANSWERS, STATUS
-from fmkit.data.formats.cells import EXCEL_ERRORS, parse_cell
+from fmkit.data.formats.cells import parse_cell
 from fmkit.data.formats.json_records import has_messages
-from fmkit.data.formats.parquet_table import SAVE_PHOTOS, photo_bytes
 from fmkit.data.images.image_file import is_photo_name
-from fmkit.data.sources.table_rows import MARKS, joined_names
+from fmkit.data.recognition.column_values import (
+    Columns,
+    are_flags,
+    are_objects,
+    are_plain_numbers,
+    are_rising,
+    are_spans,
+    filled,
+    have_yes,
+    label_task,
+    may_be_labels,
+    measured_numbers,
+    refuse_decimal_commas,
+    refuse_other_units,
+    refuse_photo_bytes,
+)
 from fmkit.data.split_names import split_of_name
-
-Columns = Mapping[str, Sequence[Any]]
-"""By column, the values of the first rows."""
 
 _TEXT = ("text", "sentence", "review", "content", "message", "body", "tweet", "description",
          "document", "abstract", "utterance")  # fmt: skip
@@ -48,17 +56,8 @@ _STATE = re.compile(
     re.IGNORECASE,
 )
 """Columns about the work on a row, which are hardly the label where another one may be."""
-_DATE = re.compile(r"\d{1,4}([./-])\d{1,2}\1\d{1,4}([T ].*)?")
 _SPANS = ("spans", "entities", "ner", "label", "labels")
-_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
-_GROUP = re.compile(r"[-+]?[1-9]\d{0,2},\d{3}")
-_DECIMAL_COMMA = re.compile(r"[-+]?\d+(\.\d{3})*,\d+")
-_NO = ("0", "0.0", "false")
-_SEPARATORS = ("|", ";")
-_FEW = 3  # whole numbers that may rise by chance
 _NEARLY = 0.8
-_FEW_AMOUNTS = 5  # different numbers with a unit that may be classes
-_MANY = 20  # different whole numbers that are more likely measured than named
 
 
 @dataclass
@@ -98,7 +97,7 @@ def roles(columns: Columns, chosen: Mapping[str, Any], example: str) -> Roles:
         if table := find(columns, names):
             return table
     for name in (names[name] for name in _SPANS if name in names):
-        if any(map(_are_spans, map(parse_cell, _filled(columns[name])))):
+        if any(map(are_spans, map(parse_cell, filled(columns[name])))):
             raise ConfigError(
                 f"column {name} marks parts of texts by their positions.",
                 "Export it as JSON and save it as .jsonl, where fmkit reads them, or as CoNLL.",
@@ -117,7 +116,7 @@ def _records(columns: Columns, names: Mapping[str, str]) -> Roles | None:
     if any(names.keys() >= {*pair} for pair in _DIALOGUES):
         return Roles("chat", task="instruction")
     for name in ("messages", "conversations"):
-        values = list(map(parse_cell, _filled(columns.get(names.get(name, ""), ()))))
+        values = list(map(parse_cell, filled(columns.get(names.get(name, ""), ()))))
         if any(map(has_messages, values)):
             return Roles("chat", task="instruction")
     return None
@@ -126,7 +125,7 @@ def _records(columns: Columns, names: Mapping[str, str]) -> Roles | None:
 def _token_lists(columns: Columns, names: Mapping[str, str]) -> Roles | None:
     """A row for each sentence, with lists of words and of tags."""
     lists = {
-        name: [cell for cell in map(parse_cell, _filled(values)) if isinstance(cell, list)]
+        name: [cell for cell in map(parse_cell, filled(values)) if isinstance(cell, list)]
         for name, values in columns.items()
     }
     words = [name for name in lists if name.lower() in _WORD and lists[name]]
@@ -154,7 +153,7 @@ def _words(columns: Columns, names: Mapping[str, str]) -> Roles | None:
 def text_column(columns: Columns) -> str | None:
     """The column of texts, where nearly all of them are different; names of classes repeat."""
     name = _text_column(columns, {name.strip().lower(): name for name in columns})
-    texts = _filled(columns[name]) if name is not None else ()
+    texts = filled(columns[name]) if name is not None else ()
     return name if len({*map(str, texts)}) > _NEARLY * len(texts) else None
 
 
@@ -165,7 +164,7 @@ def _content_and_labels(
     photo = _own(columns, chosen, "path_column") or _photo_column(columns)
     text = _own(columns, chosen, "text_column") or _text_column(columns, names)
     if photo is None and text is None:
-        _refuse_photo_bytes(columns)
+        refuse_photo_bytes(columns)
         raise ConfigError(
             f"no column has photos or texts in it; the table has {join_names(list(columns))}.",
             f"Name one: {example} data.text_column=COLUMN, or data.path_column=COLUMN for photos",
@@ -179,10 +178,10 @@ def _content_and_labels(
                 result.keys["pair_column"] = names[second]
                 used.add(names[second])
     split = next((names[name] for name in _SPLIT if name in names), None)
-    if split is not None and all(split_of_name(str(v)) for v in _filled(columns[split])):
+    if split is not None and all(split_of_name(str(v)) for v in filled(columns[split])):
         result.keys["split_column"] = split
         used.add(split)
-    rest = [name for name in columns if name not in used and not _are_objects(columns[name])]
+    rest = [name for name in columns if name not in used and not are_objects(columns[name])]
     _add_labels(result, columns, rest, chosen, example)
     if photo is None and "text_column" not in chosen:
         unread = [name for name in rest if name != result.keys.get("label_column")]
@@ -201,10 +200,10 @@ def _add_labels(
     flags = _flags(columns, rest)
     label = _own(columns, chosen, "label_column") or _responses(columns)
     label = label or _label_column(columns, rest, example)
-    _refuse_decimal_commas(columns, rest if label is None else [label])
+    refuse_decimal_commas(columns, rest if label is None else [label])
     is_unlabelled_photo = "path_column" in result.keys and label is None and len(flags) < 2
     for name in rest if is_unlabelled_photo else filter(None, [label]):
-        _refuse_other_units(name, _filled(columns[name]))
+        refuse_other_units(name, filled(columns[name]))
     if not (_own(columns, chosen, "label_column") or "label_columns" in chosen):
         result.others = _other_labels(columns, [name for name in rest if name != label])
     if label is None and len(flags) > 1:
@@ -214,39 +213,11 @@ def _add_labels(
         result.has_labels = False
     else:
         result.keys["label_column"] = label
-        result.task, separator = _label_task(label, _filled(columns[label]))
+        result.task, separator = label_task(label, filled(columns[label]))
         lists = [cell for cell in columns[label] if isinstance(cell, list)]
         if label == _responses(columns) and all(len(answers) == 1 for answers in lists):
             result.task = ""  # of one annotator each
         result.keys |= {"label_separator": separator} if separator else {}
-
-
-def _refuse_photo_bytes(columns: Columns) -> None:
-    """Refuse photos inside a table.
-
-    Raises:
-        ConfigError: a column has them.
-    """
-    for name, values in columns.items():
-        if any(isinstance(value, dict) and "bytes" in value for value in values):
-            raise ConfigError(f"{photo_bytes(name)}.", SAVE_PHOTOS)
-
-
-def _are_spans(value: Any) -> bool:
-    """Whether a cell is a list of parts of a text, as annotation tools write it.
-
-    A part is `[start, end, label]`, or an object with `start` and `end`.
-    """
-    if not isinstance(value, list) or not value:
-        return False
-    return all(
-        {"start", "end"} <= part.keys()
-        if isinstance(part, dict)
-        else isinstance(part, list)
-        and len(part) == 3
-        and all(isinstance(bound, int) for bound in part[:2])
-        for part in value
-    )
 
 
 def _own(columns: Columns, chosen: Mapping[str, Any], key: str) -> str | None:
@@ -257,7 +228,7 @@ def _own(columns: Columns, chosen: Mapping[str, Any], key: str) -> str | None:
 def _photo_column(columns: Columns) -> str | None:
     """The column whose values are mostly names of image files."""
     for name, values in columns.items():
-        texts = [value for value in _filled(values) if isinstance(value, str)]
+        texts = [value for value in filled(values) if isinstance(value, str)]
         photos = sum(map(is_photo_name, texts))
         if texts and photos >= 0.9 * len(texts):
             return name
@@ -277,7 +248,7 @@ def _text_lengths(columns: Columns) -> dict[str, tuple[bool, float]]:
     """By column of texts of several words: whether they differ, and their mean length."""
     lengths = {}
     for name, values in columns.items():
-        texts = [value for value in _filled(values) if isinstance(value, str)]
+        texts = [value for value in filled(values) if isinstance(value, str)]
         spaces = sum(value.strip().count(" ") for value in texts)
         if texts and spaces >= len(texts) and not _is_id(name):
             lengths[name] = len({*texts}) > 1, sum(map(len, texts)) / len(texts)
@@ -306,7 +277,7 @@ def _label_column(columns: Columns, rest: Sequence[str], example: str) -> str | 
         return usual[0] if usual else None
     possible = [name for name in rest if _may_be_label(name, columns[name])]
     if len(possible) > 1:
-        others = [n for n in possible if not (_STATE.fullmatch(n) or _are_rising(columns[n]))]
+        others = [n for n in possible if not (_STATE.fullmatch(n) or are_rising(columns[n]))]
         possible = others or possible
     if len(possible) > 1:
         raise ConfigError(
@@ -316,50 +287,9 @@ def _label_column(columns: Columns, rest: Sequence[str], example: str) -> str | 
     return possible[0] if len(possible) == 1 else None
 
 
-def _refuse_decimal_commas(columns: Columns, names: Sequence[str]) -> None:
-    """Refuse numbers such as `1.000,50`, which would be neither labels nor numbers.
-
-    Raises:
-        ConfigError: a column consists of them.
-    """
-    for name in names:
-        values = [str(value).strip() for value in _filled(columns[name])]
-        if values and all(_DECIMAL_COMMA.fullmatch(value) for value in values):
-            some = next((value for value in values if not _GROUP.fullmatch(value)), None)
-            kind = "a decimal comma" if some else "a comma, before decimals or after thousands"
-            raise ConfigError(
-                f"column {name} has numbers with {kind}, such as {some or values[0]}.",
-                "Write them with a point and without separators of thousands, as 1000.50.",
-            )
-
-
-def _refuse_other_units(name: str, values: Sequence[Any]) -> None:
-    """Refuse different numbers with a unit that is not read, which would each be a class.
-
-    Raises:
-        ConfigError: the column consists of them.
-    """
-    if content := _measured(values):
-        raise ConfigError(
-            f"column {name} has {content}.",
-            "Write them as plain numbers, such as 1000.50, and the unit into the column's name.",
-        )
-
-
-def _measured(values: Sequence[Any]) -> str:
-    """What kind of numbers a column has that are not read, and too many to be classes; or empty."""
-    texts = [str(value).strip() for value in values]
-    return unread_numbers(texts) if len({*texts}) > len(texts) // 2 > _FEW else ""
-
-
 def _may_be_label(name: str, values: Sequence[Any]) -> bool:
-    """Whether values repeat, or are numbers, in a column that is not one of ids."""
-    filled = [str(value) for value in _filled(values)]
-    if not filled or _is_id(name) or all(map(_DATE.fullmatch, filled)):
-        return False
-    if all(_NUMBER.fullmatch(value) for value in filled) or are_amounts(filled):
-        return len(set(filled)) > 1
-    return 1 < len(set(filled)) <= max(2, len(filled) // 2)
+    """Whether a column that is not one of ids may have labels."""
+    return not _is_id(name) and may_be_labels(values)
 
 
 def _other_labels(columns: Columns, names: Sequence[str]) -> list[str]:
@@ -367,16 +297,10 @@ def _other_labels(columns: Columns, names: Sequence[str]) -> list[str]:
     return [
         name
         for name in names
-        if (_may_be_label(name, columns[name]) or _measured(_filled(columns[name])))
+        if (_may_be_label(name, columns[name]) or measured_numbers(filled(columns[name])))
         and not _is_id(name)
-        and not (_STATE.fullmatch(name) or _are_rising(columns[name]))
+        and not (_STATE.fullmatch(name) or are_rising(columns[name]))
     ]
-
-
-def _are_objects(values: Sequence[Any]) -> bool:
-    """Whether all values are objects, whose cells are columns such as `data.text` as well."""
-    filled = _filled(values)
-    return bool(filled) and all(isinstance(value, dict) for value in filled)
 
 
 def _is_id(name: str) -> bool:
@@ -391,16 +315,8 @@ def _responses(columns: Columns) -> str | None:
     for name in columns:
         if name.endswith(ANSWERS) and f"{name}{STATUS}" in columns:
             suggestion = name.removesuffix(ANSWERS) + ".suggestion"
-            return name if _filled(columns[name]) or suggestion not in columns else suggestion
+            return name if filled(columns[name]) or suggestion not in columns else suggestion
     return None
-
-
-def _are_rising(values: Sequence[Any]) -> bool:
-    """Whether values are whole numbers, each larger than the one before, as ids are."""
-    texts = [str(value) for value in _filled(values)]
-    if len(texts) < _FEW or not all(text.isdecimal() for text in texts):
-        return False
-    return all(int(first) < int(second) for first, second in itertools.pairwise(texts))
 
 
 def lacks_header(columns: Columns) -> bool:
@@ -411,10 +327,10 @@ def lacks_header(columns: Columns) -> bool:
     if {name.strip().lower() for name in columns} & {*_TEXT, *_SHORT_TEXT, *_LABEL, *_SPLIT}:
         return False
     for name, values in columns.items():
-        texts = [str(value) for value in _filled(values)]
+        texts = [str(value) for value in filled(values)]
         if is_photo_name(name):
             return True
-        if _NUMBER.fullmatch(name) and texts and all(map(_NUMBER.fullmatch, texts)):
+        if are_plain_numbers([name]) and are_plain_numbers(texts):
             return True
         if name in texts and 2 * len(set(texts)) <= len(texts):
             return True
@@ -426,66 +342,5 @@ def _flags(columns: Columns, names: Sequence[str]) -> list[str]:
 
     A rare label may well have none in the first rows, where others have some.
     """
-    flags = [name for name in names if _are_flags(columns[name])]
-    some = any(
-        str(value).strip().lower() not in _NO for name in flags for value in _filled(columns[name])
-    )
-    return flags if some else []
-
-
-def _are_flags(values: Sequence[Any]) -> bool:
-    filled = {str(value).strip().lower() for value in _filled(values)}
-    if filled and filled <= {*MARKS}:
-        return len(_filled(values)) < len(values)
-    return bool(filled) and filled <= {*_NO, "1", "1.0", "true"}
-
-
-def _label_task(name: str, values: Sequence[Any]) -> tuple[str, str]:
-    """The task that learns labels of this kind, empty for classification; and their separator.
-
-    Raises:
-        ConfigError: they are numbers with several units, or it cannot be told which ones.
-    """
-    if any(isinstance(parse_cell(value), list) for value in values):
-        return "multi_label", ""
-    texts = [str(value).strip() for value in values]
-    if texts and all(_NUMBER.fullmatch(text) for text in texts):
-        numbers = [float(text) for text in texts]
-        is_measured = any(not number.is_integer() for number in numbers)
-        many = len(set(numbers)) > max(_MANY, len(numbers) // 2)
-        return ("regression", "") if is_measured or many else ("", "")
-    if are_amounts(texts) and len({*texts}) > _FEW_AMOUNTS:
-        try:
-            amount_format(texts)
-        except ValueError as error:
-            raise ConfigError(f"column {name} {error}") from None
-        return "regression", ""
-    for separator in (",", "#"):  # "#" is doccano's
-        if _are_joined(texts, separator):
-            return "multi_label", separator
-    for separator in _SEPARATORS:
-        parts = Counter(part for text in texts for part in text.split(separator))
-        if sum(separator in text for text in texts) > 0.1 * len(texts) > 0 and (
-            len(parts) < len(texts)
-        ):
-            return "multi_label", "" if separator == "|" else separator
-    return "", ""
-
-
-def _are_joined(texts: Sequence[str], separator: str) -> bool:
-    """Whether nearly all cells with a separator join labels that other cells have alone."""
-    joined = {*joined_names({*texts}, separator)}
-    with_separator = [text for text in texts if separator in text]
-    return sum(text in joined for text in with_separator) >= _NEARLY * len(with_separator) > 0
-
-
-def _filled(values: Sequence[Any]) -> Sequence[Any]:
-    empty = (None, "", *EXCEL_ERRORS)
-    return [value for value in values if value == value and value not in empty]
-
-
-def as_columns(rows: Iterable[Mapping[str, Any]]) -> Columns:
-    """Columns out of rows that may lack some."""
-    listed = list(rows)
-    names = dict.fromkeys(name for row in listed for name in row)
-    return {str(name): [row.get(name) for row in listed] for name in names}
+    flags = [name for name in names if are_flags(columns[name])]
+    return flags if any(have_yes(columns[name]) for name in flags) else []

@@ -9,7 +9,7 @@ from fmkit.core.errors import DataError
 from fmkit.core.files import display_path
 from fmkit.data.formats.parquet_table import PARQUET
 from fmkit.data.formats.text_files import file_ending
-from fmkit.data.recognition.column_roles import Columns
+from fmkit.data.recognition.column_values import Columns
 
 _PIXEL = re.compile(r"(pixel|pix|px|p|x|column)?[ _-]?\d+([x_]\d+)?", re.IGNORECASE)
 _LEVEL = re.compile(r"\d{1,3}(\.0*)?")

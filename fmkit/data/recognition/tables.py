@@ -17,14 +17,8 @@ from fmkit.data.formats.spreadsheet import EXCEL
 from fmkit.data.formats.tables import records
 from fmkit.data.formats.text_files import GZIP, as_data_error, file_ending, is_wide
 from fmkit.data.images.image_file import EXTENSIONS, is_photo
-from fmkit.data.recognition.column_roles import (
-    Columns,
-    Roles,
-    as_columns,
-    lacks_header,
-    roles,
-    text_column,
-)
+from fmkit.data.recognition.column_roles import Roles, lacks_header, roles, text_column
+from fmkit.data.recognition.column_values import Columns, as_columns
 from fmkit.data.recognition.pixel_tables import refuse_pixels
 from fmkit.data.recognition.result import Recognised, Request, recognised
 from fmkit.data.sources import photo_search
