@@ -4,7 +4,8 @@ N texts, n tokens, S points of a path.
 """
 
 import time
-from collections.abc import Mapping
+import traceback
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from keras import ops
@@ -15,11 +16,42 @@ from fmkit.explain.text_words import find_words
 
 STEPS = 4
 """Points of a path: of a picture of words no more is to be seen."""
+SHARE = 0.04
+"""Of the run's time."""
+_GRADIENTS = 3 * STEPS  # passes that a text takes, beside one through the network
 _LEAST = 1e-3  # of the largest score: what is below is not kept
 
 Marks = dict[str, list[tuple[int, int, float]]]
 """By the name of a text of an example (`text`, `pair`), where its words begin and end, in
 characters, and their scores."""
+
+
+Mark = Callable[[Mapping[str, Texts]], dict[str, Marks]]
+
+
+def marker(assembly: Any, seconds: float, log: Callable[[str], object]) -> Mark | None:
+    """What marks the words of a run's texts; None where its answers cannot be explained so.
+
+    Args:
+        assembly: of the run that is done, `train.assemble.Assembly`.
+        seconds: that the run took.
+        log: gets what went wrong; the page is made without marks then.
+    """
+    backbone, spec = assembly.backbone, assembly.spec
+    has_answers = bool(spec.classes) or spec.annotations in ("sets", "numbers")
+    is_read = backbone.tokenizer is not None and assembly.task.input_format == "examples"
+    if assembly.objectives or not (has_answers and is_read) or len(assembly.devices.names) > 1:
+        return None
+    network = TextNetwork(assembly.model, backbone.tokenizer, backbone.max_length)
+
+    def mark(texts: Mapping[str, Texts]) -> dict[str, Marks]:
+        try:
+            return marks(network, texts, spec.annotations == "numbers", SHARE * seconds)
+        except Exception:  # a plugin's model may be of any kind
+            log(f"report, words of texts: {traceback.format_exc()}")
+            return {}
+
+    return mark
 
 
 def marks(
@@ -32,7 +64,7 @@ def marks(
         texts: by id, the most important ones first.
         are_numbers: whether the outputs are numbers, of which the first is explained; of others it
             is the largest.
-        seconds: after which no other text is begun.
+        seconds: that it may take.
 
     Returns:
         By id, the marks of the texts that there was time for; none where the model cannot be
@@ -42,16 +74,21 @@ def marks(
         return {}
     began = time.monotonic()
     made: dict[str, Marks] = {}
+    expected = 0.0  # seconds that the next text takes
     for name, parts in texts.items():
-        used = time.monotonic() - began
-        if made and used + used / len(made) > seconds:
+        outputs = network.outputs([parts])
+        if not made:  # the first pass of all takes longer than later ones
+            start = time.monotonic()
+            network.outputs([parts])
+            expected = _GRADIENTS * (time.monotonic() - start)
+        if time.monotonic() - began + expected > seconds:
             break
-        made[name] = _marks(network, parts, are_numbers)
+        made[name] = _marks(network, parts, 0 if are_numbers else int(outputs[0].argmax()))
+        expected = (time.monotonic() - began) / len(made)
     return made
 
 
-def _marks(network: TextNetwork, texts: Texts, are_numbers: bool) -> Marks:
-    target = 0 if are_numbers else int(network.outputs([texts])[0].argmax())
+def _marks(network: TextNetwork, texts: Texts, target: int) -> Marks:
     words = find_words(texts)
     tokens, owners = network.tokens(words)
 

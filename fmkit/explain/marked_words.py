@@ -21,6 +21,21 @@ _AGAINST = ("black on #ffdcd6", "black on #ffb0a3", "bold black on #ff7f6b")
 """Of a terminal, by strength."""
 _LISTED = 8  # words of a list
 
+STYLE = """
+mark[class] { color: inherit; font-weight: inherit; text-decoration: underline;
+  text-underline-offset: .22em; text-decoration-skip-ink: none; }
+mark.for1, mark.for2, mark.for3 { text-decoration-color: var(--good); }
+mark.against1, mark.against2, mark.against3 { text-decoration-color: var(--bad);
+  text-decoration-style: dashed; }
+mark.for1, mark.against1 { text-decoration-thickness: 1px; }
+mark.for2, mark.against2 { text-decoration-thickness: 2px; }
+mark.for3, mark.against3 { text-decoration-thickness: 4px; }
+mark.for3 { background: color-mix(in srgb, var(--good) 16%, transparent); }
+mark.against3 { background: color-mix(in srgb, var(--bad) 16%, transparent); }
+del { color: var(--bad); }
+"""
+"""What `as_html` looks like, in a page that has the colours `--good` and `--bad`."""
+
 
 @dataclass(frozen=True)
 class Piece:

@@ -10,38 +10,23 @@ from markupsafe import Markup, escape
 
 from fmkit.core import files
 from fmkit.core.sanitize import escape_invisible
-from fmkit.explain.marked_words import MarkedText, as_html
+from fmkit.explain.marked_words import STYLE, MarkedText, as_html
 
 FILE = "explanations.html"
 _LONGEST = 20_000  # characters of a text
 
-MARKS = """
-mark { background: none; color: inherit; text-decoration: underline; text-underline-offset: .2em; }
-mark.for1, mark.for2, mark.for3 { text-decoration-style: solid;
-  text-decoration-color: var(--speaks-for); background: var(--for-paper); }
-mark.against1, mark.against2, mark.against3 { text-decoration-style: dashed;
-  text-decoration-color: var(--speaks-against); background: var(--against-paper); }
-mark.for1, mark.against1 { text-decoration-thickness: 1px; background: none; }
-mark.for2, mark.against2 { text-decoration-thickness: 2px; }
-mark.for3, mark.against3 { text-decoration-thickness: 4px; font-weight: 650; }
-del { color: var(--speaks-against); }
-"""
-"""What `marked_words.as_html` looks like; the colours are variables of the page."""
-
 _STYLE = f"""
 :root {{ color-scheme: light dark; --paper: #fff; --ink: #1f2328; --soft: #57606a; --line: #d0d7de;
-  --speaks-for: #1a7437; --speaks-against: #b3261e; --for-paper: #1a743718;
-  --against-paper: #b3261e18; }}
+  --good: #1a7437; --bad: #b3261e; }}
 @media (prefers-color-scheme: dark) {{ :root {{ --paper: #0f1318; --ink: #e6edf3; --soft: #a3adb8;
-  --line: #333b45; --speaks-for: #6cc983; --speaks-against: #ff9088; --for-paper: #6cc98322;
-  --against-paper: #ff908822; }} }}
+  --line: #333b45; --good: #6cc983; --bad: #ff9088; }} }}
 body {{ margin: 0 auto; max-width: 52rem; padding: 1rem 1.25rem; background: var(--paper);
   color: var(--ink); font: 16px/1.7 system-ui, "Segoe UI", Roboto, Arial, sans-serif; }}
 h1 {{ font-size: 1.4rem; }} h2 {{ font-size: 1rem; margin: 0; overflow-wrap: anywhere; }}
 article {{ border-top: 1px solid var(--line); padding: .8rem 0; break-inside: avoid; }}
 .text {{ white-space: pre-wrap; overflow-wrap: anywhere; margin: .4rem 0; }}
 .about {{ color: var(--soft); font-size: .9rem; margin: 0; overflow-wrap: anywhere; }}
-{MARKS}"""
+{STYLE}"""
 
 
 def write(folder: Path, title: str, texts: Sequence[MarkedText]) -> Path:
@@ -53,6 +38,8 @@ def write(folder: Path, title: str, texts: Sequence[MarkedText]) -> Path:
     articles = Markup("\n").join(map(_article, texts))
     page = Markup(
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
+        "style-src 'unsafe-inline'\">"
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         "<title>{}</title><style>{}</style></head>\n<body><h1>{}</h1>\n{}\n{}\n</body></html>\n"
     ).format(title, Markup(_STYLE), title, legend, articles)  # noqa: S704 - our own style sheet

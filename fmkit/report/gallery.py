@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from markupsafe import Markup
 
+from fmkit.explain.marked_words import as_html, split, strengths
 from fmkit.report import html
 from fmkit.report.samples import MOST, Sample
 
@@ -14,18 +16,26 @@ _TITLES = {
     "typical": ("Typical right answers", "Of each class right answers of middle confidence, or "
                 "examples with a middling error."),
 }  # fmt: skip
+_ABOUT_WORDS = (
+    "A solid line below a word: it speaks for what was predicted; a dashed one: against it. The "
+    "thicker, the more. By integrated gradients, of as many texts as a twentieth of the run's time "
+    "allows."
+)
 
 
 def galleries(
-    chosen: Mapping[str, Sequence[Sample]], content: Mapping[str, Mapping[str, str]]
+    chosen: Mapping[str, Sequence[Sample]],
+    content: Mapping[str, Mapping[str, str]],
+    words: Mapping[str, Any] | None = None,
 ) -> Markup | None:
     """Both galleries.
 
     Args:
         chosen: the examples of each.
         content: a picture or texts by the example's id.
+        words: scores of the words of some texts by id, `explain.gallery_words.Marks`.
     """
-    parts = []
+    parts = [html.note(_ABOUT_WORDS)] if words else []
     for kind, (title, about) in _TITLES.items():
         samples = chosen.get(kind) or ()
         if not samples:
@@ -33,16 +43,22 @@ def galleries(
         parts += [
             html.element("h3", title),
             html.note(about),
-            gallery([(sample, content.get(sample.id) or {}) for sample in samples]),
+            gallery([(sample, content.get(sample.id) or {}) for sample in samples], words),
         ]
-    return html.join(parts) if parts else None
+    return html.join(parts) if any(chosen.values()) else None
 
 
-def gallery(samples: Sequence[tuple[Sample, Mapping[str, str]]]) -> Markup:
-    """Examples with their content and their answers."""
+def gallery(
+    samples: Sequence[tuple[Sample, Mapping[str, str]]], words: Mapping[str, Any] | None = None
+) -> Markup:
+    """Examples with their content and their answers, words marked where they have scores."""
     has_pictures = any(_picture(content) for _, content in samples)
     kind = "gallery" if has_pictures else "gallery texts"
-    return html.element("ul", *(_item(*pair) for pair in samples), class_=kind)
+    return html.element(
+        "ul",
+        *(_item(sample, shown, (words or {}).get(sample.id)) for sample, shown in samples),
+        class_=kind,
+    )
 
 
 def _picture(content: Mapping[str, str]) -> str:
@@ -52,7 +68,7 @@ def _picture(content: Mapping[str, str]) -> str:
     return address if is_ours else ""  # type: ignore[return-value]
 
 
-def _item(sample: Sample, content: Mapping[str, str]) -> Markup:
+def _item(sample: Sample, content: Mapping[str, str], words: Any = None) -> Markup:
     picture = _picture(content)
     answer = f"predicted {sample.prediction}, true {sample.truth}"
     shown: Any = None
@@ -62,7 +78,12 @@ def _item(sample: Sample, content: Mapping[str, str]) -> Markup:
         shown = html.element("div", _sentence(sample), class_="sample")
     elif texts := {**(sample.texts or {}), **content}:
         lines = [
-            html.join([html.element("b", f"{key}: ") if len(texts) > 1 else None, value])
+            html.join(
+                [
+                    html.element("b", f"{key}: ") if len(texts) > 1 else None,
+                    _marked(key, value, words),
+                ]
+            )
             for key, value in texts.items()
             if isinstance(value, str)
         ]
@@ -85,6 +106,21 @@ def _item(sample: Sample, content: Mapping[str, str]) -> Markup:
         class_="about",
     )
     return html.element("li", shown, about)
+
+
+def _marked(key: str, text: str, words: Any) -> Any:
+    """A text with its words marked, where they have scores in a record of the right form."""
+    try:
+        scores = [float(score) for part in words.values() for _, _, score in part]
+        levels = iter(strengths(np.array(scores)).tolist())
+        by_text = {
+            name: [(int(begin), int(end), float(score), next(levels), False)
+                   for begin, end, score in part]
+            for name, part in words.items()
+        }  # fmt: skip
+        return as_html(list(split(text, by_text[key])))
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return text
 
 
 def _sentence(sample: Sample) -> Markup:

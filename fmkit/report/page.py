@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from fmkit.core import files
 from fmkit.core.version import VERSION
+from fmkit.explain.marked_words import STYLE
 from fmkit.report import html
 from fmkit.report.html import Section
 
@@ -73,7 +74,7 @@ def _head(title: str) -> Markup:
         html.element("meta", name="referrer", content="no-referrer"),
         html.element("title", f"{html.shorten(title, 120)} – fmkit"),
         html.element("link", rel="icon", href="data:,"),
-        html.element("style", _own("page.css")),
+        html.element("style", _own("page.css"), Markup(STYLE)),  # noqa: S704 - ours, too
     )
 
 

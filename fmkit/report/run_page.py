@@ -238,9 +238,11 @@ class _Builder:
         ])  # fmt: skip
 
     def _galleries(self) -> Markup | None:
-        content = self._samples().get("examples")
+        content, words = (self._samples().get(key) for key in ("examples", "words"))
         shown = gallery.galleries(
-            samples.choose(self._predictions()), content if isinstance(content, dict) else {}
+            samples.choose(self._predictions()),
+            content if isinstance(content, dict) else {},
+            words if isinstance(words, dict) else None,
         )
         if shown is None or content:
             return shown

@@ -5,7 +5,8 @@ the few that are shown are kept in `samples.json`, photos as small JPEGs.
 """
 
 import io
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import numpy as np
 from fmkit.core import files, registry
 from fmkit.core.errors import FmkitError
 from fmkit.core.modalities import modality_entry
+from fmkit.data.content.texts import Texts
 from fmkit.data.examples import Content, Examples
 from fmkit.report.charts import data_uri
 from fmkit.report.record import RunRecord
@@ -185,20 +187,44 @@ def needed(folder: Path) -> bool:
     return any(not sample.words for group in chosen.values() for sample in group)
 
 
-def keep(folder: Path, examples: Examples, batch: Mapping[str, Any] | None = None) -> None:
+def keep(
+    folder: Path,
+    examples: Examples,
+    batch: Mapping[str, Any] | None = None,
+    mark: Callable[[Mapping[str, tuple[str, ...]]], Mapping[str, Any]] | None = None,
+) -> None:
     """Write `samples.json` of a run: what its galleries show of the data.
 
     Args:
         folder: the run's.
         examples: the data set that its evaluations are of.
         batch: by phase, what `seen` made of a training batch.
+        mark: from texts by id, the most important first, to the scores of the words of some.
     """
     record = RunRecord(folder)
     chosen = choose(record.predictions(record.split)) if record.split else {}
-    names = [sample.id for group in chosen.values() for sample in group if not sample.words]
+    groups = [[sample.id for sample in group if not sample.words] for group in chosen.values()]
+    names = [name for group in groups for name in group]
     content = of_examples(examples, names)
     shown = {"schema": 1, "examples": content, "batch": dict(batch or {})}
+    texts = _whole_texts(examples, groups) if mark else {}
+    if mark and texts:
+        shown["words"] = dict(mark(texts))
     files.write_json(folder / run_dir.SAMPLES, shown)
+
+
+def _whole_texts(examples: Examples, groups: Sequence[Sequence[str]]) -> dict[str, tuple[str, ...]]:
+    """Texts by id, the first of each group, then the second; none where examples are not texts."""
+    if not isinstance(examples.content, Texts):
+        return {}
+    pairs = examples.content.pairs
+    in_turn = [name for row in itertools.zip_longest(*groups) for name in row if name is not None]
+    positions = {name: k for k, name in enumerate(examples.ids)}
+    return {
+        name: (examples.content.texts[k], *(() if pairs is None else (pairs[k],)))
+        for name in in_turn
+        if (k := positions.get(name)) is not None
+    }
 
 
 def of_examples(examples: Examples, names: Sequence[str]) -> dict[str, dict[str, str]]:

@@ -60,7 +60,7 @@ def test_scores_of_words_add_up_and_are_at_their_places(trained, tmp_path, targe
     page = (tmp_path / "explanations.html").read_text(encoding="utf-8")
     assert "&lt;" in page
     assert "<b>" not in page
-    assert "http" not in page
+    assert "://" not in page
 
 
 def test_occlusion_of_a_trained_run_is_what_a_loop_gives(trained, tmp_path):
