@@ -117,6 +117,7 @@ def test_a_resumed_run_goes_on_in_the_same_record(fake, tmp_path):
     (run,) = fake()["runs"]
     losses = [row for row in run["metrics"] if row[0] == "loss"]
     assert losses == [["loss", 10, 2.0], ["loss", 20, 1.0], ["loss", 30, 0.5], ["loss", 40, 0.125]]
+    assert [row for row in run["metrics"] if row[0] == "phase"][-1] == ["phase", 40, 2]
     assert run["params"]["stage.full.epochs"] == "2"
     assert run["tags"]["now.stage.full.epochs"] == "3"
     assert run["status"] == "FINISHED"
@@ -128,6 +129,9 @@ def test_a_record_that_is_gone_is_made_again_and_one_without_an_id_is_taken(fake
     (tmp_path / "store.json").unlink()
     send(folder)
     assert len([row for row in fake()["runs"][0]["metrics"] if row[0] == "loss"]) == 3
+    count = len(fake()["runs"][0]["metrics"])
+    send(folder)
+    assert len(fake()["runs"][0]["metrics"]) == count
     (folder / "loggers/mlflow.json").unlink()
     send(folder)
     assert len(fake()["runs"]) == 1
@@ -200,6 +204,7 @@ def test_what_wandb_gets_of_a_run(fake, tmp_path):
                        "best/val_loss": 0.25}  # fmt: skip
     files = [event["file"] for event in rest if "file" in event]
     assert "eval/test.json" in files
+    assert "config.yaml" not in files  # wandb has one of its own
     assert not [name for name in files if "parquet" in name or "samples" in name]
     assert rest[-1] == {"exit_code": 0}
     record = records(folder)["wandb"]

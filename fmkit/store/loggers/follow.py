@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import shlex
 import signal
@@ -25,6 +26,8 @@ END_SECONDS = 60.0
 """How long the end of a run waits for a logger, and"""
 MODEL_SECONDS = 600.0
 """how long where it sends the model."""
+FAILED_SECONDS = 15.0
+"""How long for one that does not work: it tries once more."""
 STOPPED_SECONDS = 10.0
 """How long a run waits that was stopped, or has failed."""
 _LOOK_SECONDS = 0.05
@@ -188,7 +191,7 @@ class Followers:
         for follower in followers:
             follower.end()
         for follower in followers:
-            seconds = follower.seconds
+            seconds = min(follower.seconds, FAILED_SECONDS if follower.failure else math.inf)
             if limit is not None:
                 seconds = max(1.0, min(seconds, limit - (time.monotonic() - began)))
             with console.announce_slow(f"waiting for {follower.name}, at most {seconds:.0f} s"):

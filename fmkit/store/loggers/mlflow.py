@@ -34,6 +34,8 @@ _STATES = {
     run_dir.RUNNING: "KILLED",  # it could not even say how it ended
 }  # fmt: skip
 _SQLITE = "sqlite:///"
+_EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+"""So that MLflow 3 shows training runs first, not traces of language models."""
 
 
 class MlflowTracker(Tracker):
@@ -45,7 +47,6 @@ class MlflowTracker(Tracker):
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self._settings = settings
-        self._phases: list[str] = []
 
     def open(self, facts: Facts, identity: str | None, place: str | None) -> None:
         """Begin the record, or go on with it."""
@@ -78,32 +79,34 @@ class MlflowTracker(Tracker):
             return None
         return f"{self._uri.rstrip('/')}/#/experiments/{self._experiment}/runs/{self._id}"
 
-    def log_rows(self, rows: Sequence[Mapping[str, Any]], first: int = 0) -> None:
+    def log_rows(
+        self, rows: Sequence[Mapping[str, Any]], first: int, phases: Sequence[str]
+    ) -> None:
         """Send rows of metrics.jsonl."""
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
         metrics = []
         for row in rows:
-            phase = str(row.get("phase"))
-            self._phases += [] if phase in self._phases else [phase]
             values = row_metrics(row) | {
                 "epoch": float(row.get("epoch") or 0),
-                "phase": float(self._phases.index(phase) + 1),
+                "phase": float(phases.index(str(row.get("phase"))) + 1),
             }
             step = int(row.get("step") or 0)
             metrics += [Metric(_name(key), value, now, step) for key, value in values.items()]
         for part in _parts(metrics, _BATCH):
             self._client.log_batch(self._id, metrics=part)
-        self._client.set_tag(self._id, "phases", ", ".join(self._phases))
+        self._client.set_tag(self._id, "phases", ", ".join(phases))
 
     def log_summary(self, summary: Summary) -> None:
         """Send the figures and the files at the end of a run."""
         from mlflow.entities import Metric
 
-        now = int(time.time() * 1000)
+        now, there = int(time.time() * 1000), self._client.get_run(self._id).data.metrics
         metrics = [
-            Metric(_name(key), value, now, summary.step) for key, value in summary.metrics.items()
+            Metric(name, value, now, summary.step)
+            for name, value in ((_name(key), value) for key, value in summary.metrics.items())
+            if there.get(name) != value  # else it is a second point of a chart
         ]
         for part in _parts(metrics, _BATCH):
             self._client.log_batch(self._id, metrics=part)
@@ -129,7 +132,9 @@ class MlflowTracker(Tracker):
         if self._uri.startswith(_SQLITE):  # beside the database, not in the current folder
             folder = Path(self._uri.removeprefix(_SQLITE)).parent / "mlruns"
             location = (folder / re.sub(r"[^\w.-]", "_", name)).as_uri()
-        return str(self._client.create_experiment(name, artifact_location=location))
+        return str(
+            self._client.create_experiment(name, artifact_location=location, tags=_EXPERIMENT_TAGS)
+        )
 
     def _existing(self, facts: Facts, identity: str | None) -> Any:
         """The record of this run, by its id or by its tag; None where there is none."""

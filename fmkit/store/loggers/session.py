@@ -62,9 +62,10 @@ class Session:
                 self.rows = 0  # it is another record than the one before
             self._save(state=run_dir.RUNNING)
         rows = trackers.read_rows(self._folder / metrics_log.METRICS)
+        phases = list(dict.fromkeys(str(row.get("phase")) for row in rows))
         while self.rows < len(rows):
             part = rows[self.rows : self.rows + _MOST_ROWS]
-            self._tracker.log_rows(part, self.rows)
+            self._tracker.log_rows(part, self.rows, phases)
             self.rows += len(part)
             if not self._tracker.confirms_at_end:
                 self._save()

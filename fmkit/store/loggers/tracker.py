@@ -100,8 +100,15 @@ class Tracker(ABC):
         return None
 
     @abstractmethod
-    def log_rows(self, rows: Sequence[Mapping[str, Any]], first: int = 0) -> None:
-        """Send rows of metrics.jsonl; `first` is the number of the first of them there."""
+    def log_rows(
+        self, rows: Sequence[Mapping[str, Any]], first: int, phases: Sequence[str]
+    ) -> None:
+        """Send rows of metrics.jsonl.
+
+        Args:
+            first: the number of the first of them there.
+            phases: of all rows so far, in their order.
+        """
 
     @abstractmethod
     def log_summary(self, summary: Summary) -> None:

@@ -19,7 +19,7 @@ from fmkit.store.loggers.tracker import Facts, Summary, Tracker, row_metrics
 ENVIRONMENT = {"WANDB_ERROR_REPORTING": "false", "WANDB_SILENT": "true"}
 """Variables of wandb's that are set here unless the user has set them."""
 
-_INIT_SECONDS = 60
+_INIT_SECONDS = 30
 
 
 class WandbTracker(Tracker):
@@ -81,7 +81,9 @@ class WandbTracker(Tracker):
             return None
         return files.absolute_path(self._run.settings.sync_dir)
 
-    def log_rows(self, rows: Sequence[Mapping[str, Any]], first: int = 0) -> None:
+    def log_rows(
+        self, rows: Sequence[Mapping[str, Any]], first: int, phases: Sequence[str]
+    ) -> None:
         """Send rows of metrics.jsonl."""
         for number, row in enumerate(rows, start=first):
             where = {key: row.get(key) for key in ("step", "epoch", "phase")}
@@ -93,6 +95,8 @@ class WandbTracker(Tracker):
 
         self._run.summary.update(dict(summary.metrics))
         for name, path in summary.files.items():
+            if name == run_dir.CONFIG:  # wandb writes one of that name, of the config it was given
+                continue
             root = str(path).removesuffix(name) or None
             self._run.save(str(path), base_path=root, policy="now")
         if summary.models:

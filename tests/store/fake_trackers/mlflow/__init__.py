@@ -51,7 +51,7 @@ class MlflowClient:
         identity = self.store["experiments"].get(name)
         return None if identity is None else SimpleNamespace(experiment_id=identity)
 
-    def create_experiment(self, name, artifact_location=None):
+    def create_experiment(self, name, artifact_location=None, tags=None):
         self.store["experiments"][name] = str(len(self.store["experiments"]) + 1)
         self.store["location"] = artifact_location
         self.save()
@@ -67,7 +67,9 @@ class MlflowClient:
             run_id=row["id"], status=row["status"], experiment_id=row["experiment"],
             lifecycle_stage="active",
         )  # fmt: skip
-        return SimpleNamespace(info=info, data=SimpleNamespace(params=row["params"]))
+        return SimpleNamespace(info=info, data=SimpleNamespace(
+            params=row["params"], metrics={key: value for key, _, value in row["metrics"]},
+        ))  # fmt: skip
 
     def search_runs(self, experiments, filter_string):
         tag, value = filter_string.removeprefix("tags.`").removesuffix("'").split("` = '")
