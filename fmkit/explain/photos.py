@@ -4,6 +4,7 @@ N photos, B batch, S their side, h w cells of a map, K outputs.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from fmkit.core import registry
 from fmkit.evaluation.new_inputs import decode_photos
 from fmkit.evaluation.progress import Progress
-from fmkit.explain import maps, pictures
+from fmkit.explain import deletion_insertion, maps, pictures, randomised_weights
 from fmkit.explain.answers import answers_in_words, output_names
 from fmkit.explain.maps import Settings
 from fmkit.explain.methods import Request, Result
@@ -20,6 +21,10 @@ from fmkit.explain.network import Network
 _COLUMNS = {"id": "image", "prediction": "predicted", "value": "value", "truth": "true",
             "target": "explained", "picture": "picture"}  # fmt: skip
 
+_CHECKED = 64
+"""Photos that a check is made of, at most."""
+_ANY_TARGET = "The maps are the same for every target: they show where the model looks, not why."
+
 
 def explain(request: Request) -> Result:
     """Heat maps of photos by one of the methods that give them, drawn into the folder."""
@@ -27,25 +32,111 @@ def explain(request: Request) -> Result:
     network = Network.of_run(trained, config.layer, config.batch_size)
     errors = list(request.inputs.errors)
     rows: list[dict[str, Any]] = [{"id": name} for name in request.ids]
+    explained = _Explained(config.check)
     with Progress("explain", "images", len(rows), verbose=config.runtime.verbose) as progress:
         size = min(config.batch_size, len(rows))
         for numbers, images in decode_photos(trained, request.inputs, errors, size):
             if numbers:
-                _explain_batch(request, network, numbers, images[: len(numbers)], rows)
-            progress.advance(len(images))
+                images = images[: len(numbers)]
+                heat, targets = _explain_batch(request, network, numbers, images, rows)
+                explained.add(images, targets, heat)
+            progress.advance(size)
     for row, error in zip(rows, errors, strict=True):
         if error:
             row["error"] = error
     has_truths = bool(request.truths)
     columns = {key: title for key, title in _COLUMNS.items() if has_truths or key != "truth"}
-    return Result(rows, columns)
+    result = Result(rows, columns)
+    if "{}" not in request.entry.shows:
+        result.notes.append(_ANY_TARGET)
+    if explained.count:
+        result.check = _check(request, network, explained)
+        result.notes += _notes(result.check)
+    return result
+
+
+@dataclass
+class _Explained:
+    """Photos with their maps, for the check: the first `_CHECKED`.
+
+    Attributes:
+        wanted: whether there is a check.
+    """
+
+    wanted: bool
+    images: list[np.ndarray] = field(default_factory=list)
+    targets: list[np.ndarray] = field(default_factory=list)
+    heat: list[np.ndarray] = field(default_factory=list)
+
+    @property
+    def count(self) -> int:
+        """How many photos there are."""
+        return sum(map(len, self.images))
+
+    def add(self, images: np.ndarray, targets: np.ndarray, heat: np.ndarray) -> None:
+        """Add a batch, as far as there is room."""
+        room = _CHECKED - self.count if self.wanted else 0
+        if room > 0:
+            self.images.append(images[:room])
+            self.targets.append(targets[:room])
+            self.heat.append(heat[:room])
+
+
+def _check(request: Request, network: Network, explained: _Explained) -> dict[str, Any]:
+    """Deletion, insertion and randomised weights, for JSON."""
+    parts = explained.images, explained.targets, explained.heat
+    images, targets, heat = map(np.concatenate, parts)
+    compute, size = registry.load(request.entry.compute), network.batch_size
+
+    def again() -> np.ndarray:
+        starts = range(0, len(images), size)
+        batches = [(images[at : at + size], targets[at : at + size]) for at in starts]
+        return np.concatenate([compute(network, *batch, Settings()).values for batch in batches])
+
+    runtime = request.config.runtime
+    total = len(images) * (1 + randomised_weights.passes(request.trained.backbone.blocks))
+    with Progress("check", "maps", total, verbose=runtime.verbose) as progress:
+        figures = deletion_insertion.evaluate(
+            network, images, targets, heat, runtime.seed, progress.advance
+        )
+        figures["randomised_weights"] = randomised_weights.evaluate(
+            network.model, request.trained.backbone.blocks, again, heat, runtime.seed,
+            progress.advance,
+        )  # fmt: skip
+    return {"photos": len(images), **figures}
+
+
+def _notes(check: dict[str, Any]) -> list[str]:
+    """The check in sentences."""
+    notes = []
+    for kind, verb in (("deletion", "taken out"), ("insertion", "put back")):
+        figures = check[kind]
+        low, high = figures["interval"] or (np.nan, np.nan)
+        is_sure = "better" if low > 0 else "worse" if high < 0 else "no better"
+        notes.append(
+            f"{kind}: pixels {verb} in the order of the maps give an area of "
+            f"{figures['area']:.3f}, in that of random maps {figures['random_area']:.3f}: "
+            f"{is_sure} than chance (95% interval of the difference {low:.3f} to {high:.3f})."
+        )
+    sanity = check["randomised_weights"]
+    shown = ", ".join(
+        f"{name} {value:.2f}"
+        for name, value in zip(sanity["randomised"], sanity["rank_correlations"], strict=True)
+    )
+    verdict = "passed" if sanity["passed"] else "FAILED: the maps do not show what was learned"
+    notes.append(f"randomised weights: rank correlation with the maps before {shown}: {verdict}.")
+    return notes
 
 
 def _explain_batch(
     request: Request, network: Network, numbers: Sequence[int], images: np.ndarray,
     rows: list[dict[str, Any]],
-) -> None:  # fmt: skip
-    """Fill the rows of some photos (B, S, S, 3) uint8, and draw their pictures."""
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """Fill the rows of some photos (B, S, S, 3) uint8, and draw their pictures.
+
+    Returns:
+        The maps (B, h, w), and the targets (B,).
+    """
     method = request.entry
     outputs = network.outputs(images)
     targets = network.predicted(outputs)
@@ -73,6 +164,7 @@ def _explain_batch(
             request.folder / row["picture"], images[at], made.values[at], request.ids[number],
             f"{answers[at]}{_shown(network, outputs[at], answers[at], names)}", truth, about,
         )  # fmt: skip
+    return made.values, targets
 
 
 def _shown(network: Network, outputs: np.ndarray, answer: str, names: Sequence[str]) -> str:
