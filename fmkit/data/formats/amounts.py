@@ -19,17 +19,13 @@ _CODES = (
 """Of ISO 4217."""
 _WORDS = (r"kr\.?", "zł", "Kč", r"Fr\.", r"Rs\.?")
 _SHARES = "%‰"
-_UNIT = rf"[{_SHARES}]|[A-Z]{{0,3}}[{_SIGNS}]|{'|'.join((*_CODES, *_WORDS))}"
-_SPACES = " \u00a0\u2009\u202f"
+UNIT = rf"[{_SHARES}]|[A-Z]{{0,3}}[{_SIGNS}]|{'|'.join((*_CODES, *_WORDS))}"
+SPACES = " \u00a0\u2009\u202f"
 _AMOUNT = re.compile(
-    rf"(?P<sign>[-+\u2212]?)[{_SPACES}]*(?P<before>{_UNIT})?[{_SPACES}]*(?P<inner>[-+\u2212]?)"
-    rf"(?P<digits>\.?\d(?:[\d.,'’{_SPACES}]*\d)?)[{_SPACES}]*(?P<after>{_UNIT})?"
+    rf"(?P<sign>[-+\u2212]?)[{SPACES}]*(?P<before>{UNIT})?[{SPACES}]*(?P<inner>[-+\u2212]?)"
+    rf"(?P<digits>\.?\d(?:[\d.,'’{SPACES}]*\d)?)"
+    rf"(?P<dash>[.,][-\u2013\u2014]{{1,2}})?[{SPACES}]*(?P<after>{UNIT})?"
 )
-_OTHER_UNIT = re.compile(
-    rf"[-+\u2212]?\d[\d.,]*[{_SPACES}]?(?P<unit>[^\W\d_]\S{{0,11}}|°\S?|[\"'])"
-)
-_SCALE = re.compile(rf"\d+(?:[.,]\d+)?[{_SPACES}]?(?:/|of|von|out of)[{_SPACES}]?\d+")
-_MOST_UNITS = 5  # different units of one column, such as s, min and h
 _SAME = {"€": "EUR", "£": "GBP", "₹": "INR"}
 _NEARLY = 0.9
 _LONGEST = 100  # characters
@@ -40,7 +36,7 @@ _CONVERT = (
 
 def _pattern(decimal: str, thousands: str) -> re.Pattern[str]:
     return re.compile(
-        rf"\d{{1,3}}(?:[{thousands}'’{_SPACES}]\d{{3}})+(?:{decimal}\d+)?|\d*{decimal}\d+|\d+"
+        rf"\d{{1,3}}(?:[{thousands}'’{SPACES}]\d{{3}})+(?:{decimal}\d+)?|\d*{decimal}\d+|\d+"
     )
 
 
@@ -66,26 +62,13 @@ def amount(text: str) -> Amount | None:
         return None
     unit = match["before"] or match["after"]
     sign = (match["sign"] + match["inner"]).replace("\u2212", "-")
-    return Amount(sign, match["digits"], _SAME.get(unit, unit), bool(match["before"]))
+    digits = match["digits"] + (f"{match['dash'][0]}00" if match["dash"] else "")
+    return Amount(sign, digits, _SAME.get(unit, unit), bool(match["before"]))
 
 
 def are_amounts(texts: Sequence[str]) -> bool:
     """Whether nearly all texts are numbers with a unit."""
     return bool(texts) and _count(texts) >= _NEARLY * len(texts)
-
-
-def unread_numbers(texts: Sequence[str]) -> str:
-    """What is in a column of measured numbers that are not read; empty where it is something else.
-
-    They have a unit such as bar or min, or are points of a scale, as in `3/5`.
-    """
-    matches = [_OTHER_UNIT.fullmatch(text) for text in texts]
-    units = {match["unit"].lower() for match in matches if match}
-    if matches and all(matches) and len(units) <= _MOST_UNITS and not are_amounts(texts):
-        return f"numbers with a unit that fmkit does not read, such as {texts[0]}"
-    if texts and all(map(_SCALE.fullmatch, texts)):
-        return f"numbers out of a whole that fmkit does not read, such as {texts[0]}"
-    return ""
 
 
 def _count(texts: Sequence[str]) -> int:

@@ -14,6 +14,7 @@ from fmkit.core.errors import ConfigError, join_names
 from fmkit.data.formats.annotation_exports import ANSWERS, STATUS
 from fmkit.data.formats.cells import parse_cell
 from fmkit.data.formats.json_records import has_messages
+from fmkit.data.formats.unread_numbers import UnreadNumbers
 from fmkit.data.images.image_file import is_photo_name
 from fmkit.data.recognition.column_values import (
     Columns,
@@ -71,6 +72,7 @@ class Roles:
         has_labels: whether there is something to learn from beside the content.
         others: columns that may have labels, too, and are not read.
         other_texts: likewise, columns that may be the text.
+        unread: by column beside texts without labels, the numbers in it that cannot be read.
     """
 
     source: str
@@ -79,6 +81,7 @@ class Roles:
     has_labels: bool = True
     others: list[str] = field(default_factory=list)
     other_texts: list[str] = field(default_factory=list)
+    unread: dict[str, UnreadNumbers] = field(default_factory=dict)
 
 
 def roles(columns: Columns, chosen: Mapping[str, Any], example: str) -> Roles:
@@ -203,7 +206,7 @@ def _add_labels(
     refuse_decimal_commas(columns, rest if label is None else [label])
     is_unlabelled_photo = "path_column" in result.keys and label is None and len(flags) < 2
     for name in rest if is_unlabelled_photo else filter(None, [label]):
-        refuse_other_units(name, filled(columns[name]))
+        refuse_other_units(name, columns[name])
     if not (_own(columns, chosen, "label_column") or "label_columns" in chosen):
         result.others = _other_labels(columns, [name for name in rest if name != label])
     if label is None and len(flags) > 1:
@@ -211,6 +214,8 @@ def _add_labels(
         result.others = [name for name in result.others if name not in flags]
     elif label is None:
         result.has_labels = False
+        unread = {name: measured_numbers(columns[name]) for name in rest}
+        result.unread = {name: numbers for name, numbers in unread.items() if numbers}
     else:
         result.keys["label_column"] = label
         result.task, separator = label_task(label, filled(columns[label]))
@@ -275,10 +280,13 @@ def _label_column(columns: Columns, rest: Sequence[str], example: str) -> str | 
     usual = [name for word in _LABEL for name in rest if name.strip().lower() == word]
     if usual or len(_flags(columns, rest)) > 1:
         return usual[0] if usual else None
-    possible = [name for name in rest if _may_be_label(name, columns[name])]
+    possible = [
+        name
+        for name in rest
+        if _may_be_label(name, columns[name]) and not are_rising(columns[name])
+    ]
     if len(possible) > 1:
-        others = [n for n in possible if not (_STATE.fullmatch(n) or are_rising(columns[n]))]
-        possible = others or possible
+        possible = [n for n in possible if not _STATE.fullmatch(n)] or possible
     if len(possible) > 1:
         raise ConfigError(
             f"which column has the labels? It may be {' or '.join(possible[:5])}.",
@@ -297,7 +305,7 @@ def _other_labels(columns: Columns, names: Sequence[str]) -> list[str]:
     return [
         name
         for name in names
-        if (_may_be_label(name, columns[name]) or measured_numbers(filled(columns[name])))
+        if (_may_be_label(name, columns[name]) or measured_numbers(columns[name]))
         and not _is_id(name)
         and not (_STATE.fullmatch(name) or are_rising(columns[name]))
     ]

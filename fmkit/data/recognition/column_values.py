@@ -7,9 +7,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fmkit.core.errors import ConfigError
-from fmkit.data.formats.amounts import amount_format, are_amounts, unread_numbers
+from fmkit.data.formats.amounts import amount_format, are_amounts
 from fmkit.data.formats.cells import EXCEL_ERRORS, parse_cell
 from fmkit.data.formats.parquet_table import SAVE_PHOTOS, photo_bytes
+from fmkit.data.formats.unread_numbers import (
+    DOUBTFUL,
+    REMEDY_OF_DOUBT,
+    UnreadNumbers,
+    thousands_or_decimals,
+    unread_numbers,
+    without_missing,
+)
 from fmkit.data.sources.table_rows import MARKS, joined_names
 
 Columns = Mapping[str, Sequence[Any]]
@@ -89,8 +97,9 @@ def may_be_labels(values: Sequence[Any]) -> bool:
     texts = [str(value) for value in filled(values)]
     if not texts or all(map(_DATE.fullmatch, texts)):
         return False
-    if are_plain_numbers(texts) or are_amounts(texts):
-        return len({*texts}) > 1
+    numbers = without_missing(texts)
+    if are_plain_numbers(numbers) or are_amounts(numbers):
+        return len({*numbers}) > 1
     return 1 < len({*texts}) <= max(2, len(texts) // 2)
 
 
@@ -99,10 +108,14 @@ def have_yes(values: Sequence[Any]) -> bool:
     return any(str(value).strip().lower() not in _NO for value in filled(values))
 
 
-def measured_numbers(values: Sequence[Any]) -> str:
-    """What kind of numbers a column has that are not read, and too many to be classes; or empty."""
-    texts = [str(value).strip() for value in values]
-    return unread_numbers(texts) if len({*texts}) > len(texts) // 2 > _FEW else ""
+def measured_numbers(values: Sequence[Any]) -> UnreadNumbers | None:
+    """The numbers of a column that are not read, where there are too many for classes."""
+    texts = [str(value).strip() for value in filled(values)]
+    unread, count = unread_numbers(texts), len({*texts})
+    if unread is None or _are_joined(texts, ","):
+        return None
+    is_measured = count > _FEW_AMOUNTS and not unread.may_be_names
+    return unread if is_measured or count > len(texts) // 2 > _FEW else None
 
 
 def label_task(name: str, values: Sequence[Any]) -> tuple[str, str]:
@@ -114,7 +127,12 @@ def label_task(name: str, values: Sequence[Any]) -> tuple[str, str]:
     if any(isinstance(parse_cell(value), list) for value in values):
         return "multi_label", ""
     texts = [str(value).strip() for value in values]
+    some = without_missing(texts)
+    texts = some if are_plain_numbers(some) or are_amounts(some) else texts
     if are_plain_numbers(texts):
+        example, are_thousands = thousands_or_decimals(texts)
+        if are_thousands:
+            raise ConfigError(f"column {name} has {DOUBTFUL.format(example)}.", REMEDY_OF_DOUBT)
         numbers = [float(text) for text in texts]
         is_measured = any(not number.is_integer() for number in numbers)
         many = len(set(numbers)) > max(_MANY, len(numbers) // 2)
@@ -173,13 +191,10 @@ def refuse_decimal_commas(columns: Columns, names: Sequence[str]) -> None:
 
 
 def refuse_other_units(name: str, values: Sequence[Any]) -> None:
-    """Refuse different numbers with a unit that is not read, which would each be a class.
+    """Refuse different numbers that are not read, which would each be a class.
 
     Raises:
         ConfigError: the column consists of them.
     """
-    if content := measured_numbers(values):
-        raise ConfigError(
-            f"column {name} has {content}.",
-            "Write them as plain numbers, such as 1000.50, and the unit into the column's name.",
-        )
+    if unread := measured_numbers(values):
+        raise ConfigError(f"column {name} has {unread.content}.", unread.remedy)

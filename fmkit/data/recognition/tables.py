@@ -106,10 +106,22 @@ def _texts_alone(request: Request, path: Path, table: Roles, columns: Sequence[s
     """A table of texts without labels, with the columns that are not read named.
 
     Raises:
-        DataError: it is of a format that `text_lines`, a stream, does not read.
+        DataError: it has numbers beside the texts that cannot be read, or is of a format that
+            `text_lines`, a stream, does not read.
     """
     unread = [name for name in columns if name not in table.keys.values()]
-    if path.name.lower().endswith((".json", *EXCEL, GZIP)):
+    numbers = [f"{name} has {unread.content}" for name, unread in table.unread.items()]
+    are_lines = not path.name.lower().endswith((".json", *EXCEL, GZIP))
+    if numbers and request.needs_labels:
+        lines = shell_setting("data.text_column", table.keys["text_column"])
+        alone = f" To learn from the texts alone: {request.line} data=text_lines {lines}"
+        raise DataError(
+            f"{display_path(path)} has texts, and no column of labels that can be read: "
+            f"{'; '.join(numbers[:3])}.",
+            f"{next(iter(table.unread.values())).remedy} Or name another column: {request.line} "
+            "data.label_column=COLUMN." + (alone if are_lines else ""),
+        )
+    if not are_lines:
         raise DataError(
             f"{display_path(path)} has texts, and no column that fmkit takes for labels; it has "
             f"{join_names([*columns], 10)}.",
@@ -120,7 +132,9 @@ def _texts_alone(request: Request, path: Path, table: Roles, columns: Sequence[s
     reason = "texts without labels, one per row"
     if unread:
         verb = "is" if len(unread) == 1 else "are"
-        reason += f" ({join_names(unread, 5)} {verb} not read: if labels, data.label_column=COLUMN)"
+        why = "".join(f"; {number}" for number in numbers[:3])
+        reason += f" ({join_names(unread, 5)} {verb} not read: if labels, data.label_column=COLUMN"
+        reason += f"{why})"
     return recognised("text_lines", path, reason, **keys)
 
 

@@ -21,10 +21,18 @@ from fmkit.core.errors import ConfigError, DataError, join_names, plural
 from fmkit.data.examples import Content, Examples, from_names, without_classes
 from fmkit.data.findings import Finding
 from fmkit.data.formats import tables
-from fmkit.data.formats.amounts import AmountFormat, amount, amount_format, unread_numbers
+from fmkit.data.formats.amounts import AmountFormat, amount, amount_format
 from fmkit.data.formats.annotation_exports import ANSWERS
 from fmkit.data.formats.cells import cell_text, parse_cell
 from fmkit.data.formats.delimited import Row
+from fmkit.data.formats.unread_numbers import (
+    DOUBTFUL,
+    MISSING,
+    REMEDY_OF_DOUBT,
+    thousands_or_decimals,
+    unread_numbers,
+    without_missing,
+)
 from fmkit.data.sources.paths import name_findings
 from fmkit.data.sources.table_files import TableFile, tables_at
 from fmkit.data.split_names import split_of_name
@@ -45,6 +53,7 @@ _COMMA = re.compile(r"[+-]?\d+,\d+")
 _OTHERS = (",", ";", "|", "/", "#")
 _NEARLY = 0.9
 _FEW = 10  # columns that are named in a line to copy
+_PLAIN_NUMBERS = "Write them as plain numbers, such as 1000.50, and a unit into the column's name."
 _LOOKED_AT = 1000  # rows of each table by which it is known how its cells are written
 
 
@@ -236,11 +245,12 @@ class NumberCells(LabelReader):
     def __init__(self, columns: Sequence[str]) -> None:
         super().__init__(columns)
         self._formats: dict[str, AmountFormat] = {}
+        self._doubtful: dict[str, str] = {}
 
     def look_at(self, rows: Sequence[Mapping[str, str]]) -> None:
         """Find the columns of numbers with a unit, such as `55%`, and how they are written."""
         for column in self.columns:
-            texts = [row[column] for row in rows if row.get(column)]
+            texts = without_missing([row[column] for row in rows if row.get(column)])
             _refuse_other_numbers(column, texts)
             try:
                 format = amount_format(texts)
@@ -248,6 +258,8 @@ class NumberCells(LabelReader):
                 raise DataError(f"column {column!r} {error}") from None
             if format is not None:
                 self._formats[column] = format
+            if example := thousands_or_decimals(texts)[0]:
+                self._doubtful[column] = example
 
     def read(self, cells: Mapping[str, str]) -> tuple[tuple[float, ...], list[str]]:
         """The numbers of one row."""
@@ -255,7 +267,9 @@ class NumberCells(LabelReader):
         problems: list[str] = []
         for column in self.columns:
             text, reason = cells[column], ""
-            if text and (format := self._formats.get(column)):
+            if text.lower() in MISSING:
+                reason = f"no number, but {text!r}"
+            elif text and (format := self._formats.get(column)):
                 text, reason = format.plain(text)
             reason = reason or number_problem(text)
             problems += [f"{column!r}: {reason}"] if reason else []
@@ -267,24 +281,34 @@ class NumberCells(LabelReader):
         values = np.array(targets, np.float64).reshape(len(targets), len(self.columns))
         return Numbers(tuple(self.columns), values)
 
+    def warnings(self, targets: list[tuple[float, ...]]) -> list[Finding]:
+        """A warning where each point of a column may be one between thousands."""
+        return [
+            Finding(
+                "separator",
+                "",
+                f"Each number in column {column!r} has three digits after its point, as in "
+                f"{example}, and is read with decimals. {REMEDY_OF_DOUBT}",
+            )
+            for column, example in self._doubtful.items()
+        ]
+
 
 def _refuse_other_numbers(column: str, texts: Sequence[str]) -> None:
-    """Refuse a column that has no number to learn, rather than each of its rows.
+    """Refuse a column of numbers that cannot be read, rather than each of its rows.
 
     Raises:
-        DataError: nearly all of its cells are numbers as people write them.
+        DataError: some of its cells are numbers as people write them, or thousands may be decimals.
     """
     unread = [text for text in texts if number_problem(text)]
-    if len(unread) < _NEARLY * len(texts) or not unread:
-        return
-    content = unread_numbers(unread)
-    if all(map(_COMMA.fullmatch, unread)):
+    if unread and all(map(_COMMA.fullmatch, unread)) and len(unread) >= _NEARLY * len(texts):
         content = f"numbers with a comma before decimals, such as {unread[0]}"
-    if content:
-        raise DataError(
-            f"column {column!r} has {content}.",
-            "Write them as plain numbers, such as 1000.50, and a unit into the column's name.",
-        )
+        raise DataError(f"column {column!r} has {content}.", _PLAIN_NUMBERS)
+    if numbers := unread_numbers(texts):
+        raise DataError(f"column {column!r} has {numbers.content}.", numbers.remedy)
+    example, are_thousands = thousands_or_decimals(texts)
+    if are_thousands:
+        raise DataError(f"column {column!r} has {DOUBTFUL.format(example)}.", REMEDY_OF_DOUBT)
 
 
 def number_problem(text: str) -> str:

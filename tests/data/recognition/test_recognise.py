@@ -13,7 +13,7 @@ from PIL import Image
 from fmkit.config.registry import SOURCES, config_class
 from fmkit.core.errors import ConfigError, DataError
 from fmkit.data.recognition.recognise import Request, recognise
-from fmkit.data.sources.registry import collect
+from fmkit.data.sources.registry import collect, list_examples
 
 TEXTS = [f"this is text {number} of some" for number in range(40)]
 NAMES = ["good", "bad"] * 20
@@ -685,3 +685,52 @@ def test_a_file_that_is_not_a_stream_is_not_proposed_as_lines(name, tmp_path):
     with pytest.raises(DataError, match="no column that fmkit takes for labels") as raised:
         recognise(Request(name), tmp_path / name)
     assert "data.label_column=COLUMN" in raised.value.hint
+
+
+HOURS = [f"{n % 7}h {n}m" for n in range(40)]
+
+
+def test_numbers_of_rows_are_not_labels_and_times_beside_them_are_named(tmp_path):
+    table(tmp_path, ticket_no=range(500, 540), message=TEXTS, handling=HOURS)
+    with pytest.raises(DataError, match=r"handling has times .* not read, such as 0h 0m"):
+        recognise(Request("data"), tmp_path)
+    settings = recognise(Request("data", needs_labels=False), tmp_path).settings
+    assert settings["data"] == "text_lines"
+    table(tmp_path, ticket_no=range(500, 540), message=TEXTS, handling=HOURS, team=NAMES)
+    result = recognise(Request("data"), tmp_path)
+    assert result.settings["data.label_column"] == "team"
+    assert "handling may have labels, too" in result.reason
+
+
+def test_signs_for_nothing_in_a_column_of_numbers(tmp_path):
+    config = config_class("data", "text_table")(
+        root=str(tmp_path / "data.csv"), label_column="change", labels="numbers"
+    )
+    for unit, blank in (("", "-"), (" %", "n/a")):
+        values = [f"{n}.50{unit}" for n in range(35)] + [blank] * 5
+        table(tmp_path, text=TEXTS, change=values)
+        settings = recognise(Request("data"), tmp_path).settings
+        assert (settings["data.label_column"], settings["task"]) == ("change", "regression")
+        with pytest.raises(DataError, match=f"'change': no number, but '{blank}' .line 37"):
+            list_examples(config)
+
+
+MEASURED = {
+    "accounting": ([f"({n},723.00)" for n in range(1, 21)] + [f"{n}.00" for n in range(20)], "br"),
+    "degrees that repeat": ([f"{n % 9} °C" for n in range(40)], "numbers with a unit"),
+    "German thousands": ([*map(str, range(950, 970))] + [f"1.{n}" for n in range(300, 320)],
+                         "decimals or with thousands"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_numbers_that_would_be_classes_or_others_are_refused(name, tmp_path):
+    values, content = MEASURED[name]
+    table(tmp_path, text=TEXTS, amount=values)
+    with pytest.raises((ConfigError, DataError), match=f"amount has .*{content}"):
+        recognise(Request("data", {"label_column": "amount"}), tmp_path)
+    config = config_class("data", "text_table")(
+        root=str(tmp_path / "data.csv"), label_column="amount", labels="numbers"
+    )
+    with pytest.raises(DataError, match=f"column 'amount' has .*{content}"):
+        collect(config)

@@ -319,3 +319,12 @@ def test_sheets_called_train_and_test_are_the_splits(tmp_path):
     examples = collect(TextTableData(root=str(tmp_path / "a.xlsx")))
     assert examples.splits.tolist() == ["train"] * 4 + ["test"] * 2
     assert examples.content.texts[4:] == ("test 0", "test 1")
+
+
+def test_numbers_that_all_have_three_decimals_are_doubted(tmp_path):
+    content = "text;y\n" + "".join(f"text {n};1.{200 + n}\n" for n in range(9))
+    found = texts(tmp_path, content, labels="numbers", label_column="y")
+    assert found.annotations.values[0] == 1.2
+    assert [finding.why for finding in found.findings if "three digits" in finding.why]
+    found = texts(tmp_path, content + "text;1.5\n", labels="numbers", label_column="y")
+    assert not [finding.why for finding in found.findings if "three digits" in finding.why]
