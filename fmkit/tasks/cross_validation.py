@@ -100,7 +100,7 @@ def choose(
     searched = folds[:enough] if len(repeats) == 1 else [pair for fold in repeats for pair in fold]
     choice = linear_probe.choose(problem, features, searched, scalings)
     outputs = linear_probe.held_out_outputs(
-        problem, features, folds, choice.scaling, choice.strength
+        problem, features, folds, choice.scaling, choice.strength, choice.factor
     )
     columns = problem.metrics(outputs, everything)
     metrics = {name: float(column.mean()) for name, column in columns.items()}

@@ -10,8 +10,10 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 
 
-def fit(loss: Callable[[np.ndarray], float], logits: np.ndarray) -> tuple[float, float]:
-    """The temperature, from 1/50 to 50, and the loss of the logits divided by it.
+def fit(
+    loss: Callable[[np.ndarray], float], logits: np.ndarray, highest: float = 50.0
+) -> tuple[float, float]:
+    """The temperature, from 1/50 to `highest`, and the loss of the logits divided by it.
 
     Args:
         loss: the mean loss of logits, in nats.
@@ -22,8 +24,8 @@ def fit(loss: Callable[[np.ndarray], float], logits: np.ndarray) -> tuple[float,
     def scaled(log_factor: float) -> float:
         return loss(logits * np.exp(log_factor))
 
-    bound = float(np.log(50))
-    result = minimize_scalar(scaled, bounds=(-bound, bound), method="bounded")
+    bounds = (-float(np.log(highest)), float(np.log(50)))
+    result = minimize_scalar(scaled, bounds=bounds, method="bounded")
     return float(np.exp(-result.x)), float(result.fun)
 
 

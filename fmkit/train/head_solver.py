@@ -85,12 +85,15 @@ def refit(
 
     Args:
         phase: whose features `inputs` has.
-        record: `scaling` and `strength`, as the run's status has them under `solvers`.
+        record: `scaling`, `strength` and `factor`, as the run's status has them under `solvers`;
+            those of 0.4 have no factor.
         splits: names of splits; those that the data lacks are left out.
     """
     features, positions = _gather(context.assembly, inputs, splits)
     problem = context.assembly.task.linear_problem(_targets(context.assembly, positions))
-    weights = linear_probe.fit(problem, features, record["scaling"], record["strength"])
+    weights = linear_probe.fit(
+        problem, features, record["scaling"], record["strength"], factor=record.get("factor", 1.0)
+    )
     inputs.model.get_layer(_LAYER).set_weights(weights)
     if layer := heads.fixed_length(inputs.model):
         everything = np.arange(len(features))
@@ -218,6 +221,7 @@ def describe(record: dict[str, Any]) -> str:
     folds = f"{record['folds']} folds"
     folds += f" x {record['repeats']}" if record["repeats"] > 1 else ""
     scaling = _DESCRIPTIONS[record["scaling"]]
+    scaling += f", logits times {record['factor']:.3g}" if record["factor"] > 1 else ""
     return (
         f"{name} {record[name]:.3g} and features {scaling}, chosen by {folds} of "
         f"{record['examples']:,} examples ({join_names(record['chosen_on'])}); out of fold "

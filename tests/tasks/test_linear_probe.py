@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.special import log_softmax
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import log_loss
@@ -47,6 +48,23 @@ def softmax(logits):
     return parts / parts.sum(axis=1, keepdims=True)
 
 
+def sharpened(log_chances, labels, count):
+    """The factor of 1 to 50 with the lowest loss, by a plain search, and that loss plus 1 / n.
+
+    One example more than the `count` there are is of each class in equal parts. The factor is 1,
+    and the loss as it is, where that is lower.
+    """
+    rows, losses = np.arange(len(labels)), {}
+    for factor in np.geomspace(1, 50, 2000):
+        logs = log_softmax(factor * log_chances, axis=1)
+        likelihood = count * logs[rows, labels].mean() + logs.mean()
+        losses[factor] = -likelihood
+    best, classes = min(losses, key=losses.__getitem__), range(log_chances.shape[1])
+    loss = log_loss(labels, softmax(best * log_chances), labels=classes) + 1 / len(labels)
+    plain = log_loss(labels, softmax(log_chances), labels=classes)
+    return min((plain, 1), (loss, best))[::-1]
+
+
 @pytest.mark.parametrize("scaling", SCALINGS)
 @pytest.mark.parametrize(("classes", "count"), [(2, 200), (10, 300), (3, 40)])
 def test_classes_agree_with_scikit_learn(classes, count, scaling):
@@ -73,8 +91,11 @@ def test_one_split_chooses_what_its_held_out_half_likes_best(classes):
     parts = scaled(x, train)
     for strength, loss in losses.items():
         reference = LogisticRegression(C=strength, **EXACT).fit(parts[train], y[train])
-        expected = log_loss(y[held_out], reference.predict_proba(parts[held_out]))
+        logs = reference.predict_log_proba(parts[held_out])
+        factor, expected = sharpened(logs, y[held_out], len(y))
         assert loss == pytest.approx(expected, rel=5e-3)
+        if strength == choice.strength:
+            assert choice.factor == pytest.approx(factor, rel=1e-2)
 
 
 @pytest.mark.parametrize("classes", [2, 10])
@@ -82,11 +103,16 @@ def test_cross_validation_chooses_as_scikit_learn_on_the_same_folds(classes):
     x, y = digits(200, classes)
     (folds, *_) = cross_validation.make_folds(y, None, 3)
     choice = linear_probe.choose(Classes(y, None, classes), x, folds, ["standardised"])
-    steps = make_pipeline(StandardScaler(), LogisticRegression(**EXACT))  # scaled in each fold
-    grid = {"logisticregression__C": STRENGTHS[2:15]}
-    reference = GridSearchCV(steps, grid, cv=folds, scoring="neg_log_loss").fit(x, y)
-    assert choice.strength == pytest.approx(reference.best_params_["logisticregression__C"])
-    assert choice.loss == pytest.approx(-reference.best_score_, rel=2e-2)
+    losses = {}
+    for strength in STRENGTHS[2:15]:
+        reference, logs = LogisticRegression(C=strength, **EXACT), np.empty((len(y), classes))
+        for train, held_out in folds:
+            parts = scaled(x, train)
+            reference.fit(parts[train], y[train])
+            logs[held_out] = reference.predict_log_proba(parts[held_out])
+        _, losses[strength] = sharpened(logs, y, len(y))
+    assert choice.strength == min(losses, key=losses.__getitem__)
+    assert choice.loss == pytest.approx(min(losses.values()), rel=5e-3)
 
 
 def test_the_loss_out_of_fold_is_that_of_a_plain_loop():
@@ -99,18 +125,64 @@ def test_the_loss_out_of_fold_is_that_of_a_plain_loop():
         for train, held_out in folds:
             parts = scaled(x, train, record["scaling"])
             model = LogisticRegression(C=record["C"], **EXACT).fit(parts[train], y[train])
-            probabilities = model.predict_log_proba(parts[held_out])
+            logs = record["factor"] * model.predict_log_proba(parts[held_out])
+            probabilities = np.log(softmax(logs))
             losses += (-probabilities[np.arange(len(held_out)), y[held_out]]).tolist()
             if repeat == 0:
                 logits[held_out] = probabilities
+    cost = 1 / 120 if record["factor"] > 1 else 0
     assert record["loss_by_C"][record["scaling"]][record["C"]] == pytest.approx(
-        np.mean(losses), rel=1e-3
+        np.mean(losses) + cost, rel=1e-3
     )
     expected = -np.log(softmax(logits))[np.arange(120), y].mean()
     assert result.metrics["loss"] == pytest.approx(expected, rel=1e-3)
     assert result.metrics["accuracy"] == (logits.argmax(axis=1) == y).mean()
     low, high = record["intervals"]["accuracy"]
     assert low < result.metrics["accuracy"] < high
+
+
+def test_logits_of_a_strong_penalty_are_sharpened_and_those_of_a_weak_one_left_alone():
+    x, y = digits(80)
+    folds, everything = cross_validation.make_folds(y, None, 0)[0], np.arange(80)
+    problem, factors = Classes(y, None, 10), {}
+    for strength in (1e-3, 1e3):
+        outputs = linear_probe.held_out_outputs(problem, x, folds, "none", strength)
+        factors[strength] = problem.factor(outputs, everything)
+    assert factors[1e-3] > 1.3
+    assert factors[1e3] == pytest.approx(1, abs=1e-3)
+    plain = linear_probe.fit(problem, x, "none", 1e-3)
+    for once, times in zip(
+        plain, linear_probe.fit(problem, x, "none", 1e-3, factor=3), strict=True
+    ):
+        np.testing.assert_allclose(times, 3 * once, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("noise", "pays"), [(3, True), (1, False)])
+def test_a_factor_must_gain_what_it_costs(noise, pays):
+    """Of examples at one length a strong penalty leaves logits small."""
+    draw, classes, count = np.random.default_rng(0), 10, 80
+    centres, labels = draw.normal(size=(classes, 100)), np.arange(count) % classes
+    x = centres[labels] + noise * draw.normal(size=(count, 100))
+    x = (x / np.linalg.norm(x, axis=1, keepdims=True)).astype("f4")
+    folds = cross_validation.make_folds(labels, None, 0)[0]
+    choice = linear_probe.choose(Classes(labels, None, classes), x, folds, ["none"])
+    problem = Classes(labels, None, classes)
+    problem.factor = lambda outputs, rows: 1.0
+    plain = linear_probe.choose(problem, x, folds, ["none"])
+    assert (choice.factor > 1) == pays
+    if pays:
+        assert choice.loss < plain.loss
+    else:
+        assert (choice.strength, choice.loss) == (plain.strength, plain.loss)
+
+
+def test_where_all_are_right_logits_stay_finite():
+    """Of two classes the best margin is the log odds of n + 1/2 to 1/2."""
+    y = np.arange(40) % 2
+    margin = np.where(y == 1, 1.0, -1.0)
+    factor = Classes(y, None, 2).factor(np.stack([-margin, margin], axis=1) / 2, np.arange(40))
+    assert factor == pytest.approx(np.log(81), rel=1e-3)
+    assert Numbers(margin[:, None]).factor(margin[:, None], np.arange(40)) == 1
 
 
 def test_sets_of_labels_are_a_logistic_regression_each():

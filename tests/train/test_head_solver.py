@@ -68,13 +68,18 @@ def reference(features, labels, record):
     scale = np.where(dead, np.inf, scale)
     model = LogisticRegression(C=record["C"], tol=1e-8, max_iter=10_000)
     model.fit((features - mean) / scale, labels)
-    return lambda x: model.predict_proba((at_length(x, record, raw) - mean) / scale)
+    return lambda x: softmax(
+        record["factor"] * model.predict_log_proba((at_length(x, record, raw) - mean) / scale)
+    )
+
+
+def softmax(logits):
+    parts = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return parts / parts.sum(axis=1, keepdims=True)
 
 
 def predicted(done, indices):
-    logits = done.assembly.model.predict(done.assembly.loader.ordered(indices), verbose=0)
-    parts = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return parts / parts.sum(axis=1, keepdims=True)
+    return softmax(done.assembly.model.predict(done.assembly.loader.ordered(indices), verbose=0))
 
 
 @pytest.fixture(scope="module")
