@@ -25,6 +25,7 @@ from fmkit.data.examples import Examples
 from fmkit.data.findings import FINDING_KINDS, UnusableInput, printable
 from fmkit.data.formats import file_type, tables
 from fmkit.data.formats.delimited import Row
+from fmkit.data.formats.spreadsheet import EXCEL, sheet_titles
 from fmkit.data.formats.text_files import (
     as_data_error,
     file_ending,
@@ -65,12 +66,16 @@ class TableFormat:
         quotes: a cell of a CSV or TSV may be in double quotes.
         header: of a CSV or TSV, see `csv_rows`.
         other_ending: of files that are tables, too; None: there is no other.
+        sheet: of a workbook, as the command says.
+        learned_sheet: that of the table of training.
     """
 
     encoding: str = "utf-8"
     quotes: bool = True
     header: bool | None = None
     other_ending: str | None = None
+    sheet: str | None = None
+    learned_sheet: str | None = None
 
     @classmethod
     def of(cls, config: PredictConfig, learned: Any) -> "TableFormat":
@@ -82,7 +87,19 @@ class TableFormat:
             bool(getattr(learned, "quotes", True)) if config.quotes is None else config.quotes,
             getattr(learned, "header", None) if config.header is None else config.header,
             file_ending(root) if is_other and not Path(root).is_dir() else None,
+            getattr(config, "sheet", None),
+            getattr(learned, "sheet", None),
         )
+
+    def sheet_of(self, path: Path) -> str | None:
+        """The sheet of a workbook: the command's, or that of training where it has such a one."""
+        if self.sheet or not self.learned_sheet or not path.name.lower().endswith(EXCEL):
+            return self.sheet
+        with contextlib.suppress(UnusableInput):  # reported where it is read
+            titles = sheet_titles(path)
+            if self.learned_sheet in [*titles, *map(str, range(1, len(titles) + 1))]:
+                return self.learned_sheet
+        return None
 
     def matches(self, path: Path) -> bool:
         """Whether a file is a table, by its name."""
@@ -157,6 +174,7 @@ def table_rows(
         prefix="",
         all_columns=True,
         header=format.header,
+        sheet=format.sheet_of(table),
     )
     for row in rows:
         is_empty = False
@@ -445,8 +463,9 @@ def read_words(config: PredictConfig, learned: Any) -> TextInputs:
             return list_words(source, config.word_column or column, format.encoding)
         if format.matches(source):
             settings = replace(
-                learned, encoding=format.encoding, quotes=format.quotes, header=format.header
-            )
+                learned, encoding=format.encoding, quotes=format.quotes, header=format.header,
+                sheet=format.sheet_of(source),
+            )  # fmt: skip
             hint = (
                 f"The run was trained on a table with {learned.word_column!r}. For a table of "
                 "sentences, name its column: text_column=NAME"

@@ -158,7 +158,9 @@ def _without_absent_columns(data: DataConfig) -> DataConfig:
     columns, path = getattr(data, "label_columns", None), Path(str(getattr(data, "root", "")))
     if not columns or not path.is_file():
         return data
-    options = {name: getattr(data, name) for name in ("encoding", "quotes") if hasattr(data, name)}
+    options = {
+        name: getattr(data, name) for name in ("encoding", "quotes", "sheet") if hasattr(data, name)
+    }
     try:
         rows = itertools.islice(tables.records(path, **options, list_key="data"), _ROWS)
         present = {name for row in rows if isinstance(row.value, dict) for name in row.value}

@@ -109,8 +109,8 @@ def test_one_key_is_explained(key, parts, capsys):
 @pytest.mark.parametrize(
     ("word", "said"),
     [
-        ("sheet", "called 'sheet'"),
-        ("data.sheet", "called 'data.sheet'"),
+        ("page", "called 'page'"),
+        ("data.page", "called 'data.page'"),
         ("colum", "data.label_column"),
         ("batchsiz", "Did you mean data.batch_size?"),
         ("excel", "In the guide: fmkit guide "),

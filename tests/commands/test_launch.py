@@ -165,10 +165,10 @@ def test_a_path_that_is_not_there_is_refused(line, said, typed):
 
 
 def test_wrong_keys_are_named_together_with_data_that_is_not_recognised(typed):
-    code, _, err = typed("finetune nowhere data.sheet=1 data.batch_size=x data.text_column=t")
+    code, _, err = typed("finetune nowhere data.page=1 data.batch_size=x data.text_column=t")
     assert code == 2
     assert "3 problems" in err
-    for said in ("unknown key 'data.sheet'", "data.batch_size: received 'x'", "no such file"):
+    for said in ("unknown key 'data.page'", "data.batch_size: received 'x'", "no such file"):
         assert said in err
     code, _, err = typed("finetune nowhere data.text_column=t stage.adapters.epochs=3")
     assert (code, "problems" in err) == (2, False)  # keys of other sources may be right

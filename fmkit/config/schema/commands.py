@@ -111,9 +111,7 @@ class PredictConfig:
     text_column: str | None = key(
         None, "Column with the text, if the input is a table; null is as in training, or `text`."
     )
-    pair_column: str | None = key(
-        None, "Column with the second text of a pair; null is as in training."
-    )
+    pair_column: str | None = key(None, "Column of second texts; null is as in training.")
     by_word: bool = key(
         False,
         "The input has a word per line, as for `data=conll`; implied by `.conll`, `.bio`, `.iob`.",
@@ -133,6 +131,7 @@ class PredictConfig:
     header: bool | None = key(
         None, "The first row of a CSV or TSV has the columns' names; null is as in training."
     )
+    sheet: str | None = key(None, "Sheet of a workbook; null is as in training.")
     calibrated: bool = key(False, "Give probabilities after temperature scaling.")
     batch_size: int = key(32, "Images or texts per step.", range=at_least(1))
     runtime: RuntimeConfig = key(MISSING, "Group.")

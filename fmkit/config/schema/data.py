@@ -68,6 +68,9 @@ _header = partial(
     "The first row of a CSV or TSV has the columns' names; `false`: they are `column_1`, "
     "`column_2` and so on; null: it has, unless such columns are named here.",
 )
+_sheet = partial(
+    key, None, "Sheet of a workbook, by its name or number from 1; null: the one that fits."
+)
 _split_column = partial(key, None, "Column with `train`, `val` or `test`; null splits by fraction.")
 _labels = partial(
     key,
@@ -219,6 +222,7 @@ class ImageTableData(ImageData):
     split_column: str | None = _split_column()
     group_column: str | None = _group_column("a patient, a scene")
     header: bool | None = _header()
+    sheet: str | None = _sheet()
 
 
 @dataclass
@@ -255,6 +259,7 @@ class TextTableData(TextData):
     encoding: str = _encoding("a CSV, TSV or JSON file")
     quotes: bool = _quotes()
     header: bool | None = _header()
+    sheet: str | None = _sheet()
 
 
 @dataclass
@@ -301,6 +306,7 @@ class TokenTableData(TextData):
     encoding: str = _encoding("a CSV, TSV or JSON file")
     quotes: bool = _quotes()
     header: bool | None = _header()
+    sheet: str | None = _sheet()
 
 
 @dataclass
@@ -351,6 +357,7 @@ class PreferencesData(TextData):
         "rejected", "Key of the rejected answer: a text, or a list of messages."
     )
     outside_links: bool = _outside_links("files")
+    sheet: str | None = _sheet()
 
 
 @dataclass
@@ -364,6 +371,7 @@ class ChatData(TextData):
     )
     encoding: str = _encoding("JSON and CSV files")
     outside_links: bool = _outside_links("files")
+    sheet: str | None = _sheet()
 
 
 @dataclass
@@ -385,6 +393,7 @@ class SquadData(TextData):
     text_column: str = key("question", "Key of the question.")
     pair_column: str = key("context", "Key of the text that contains the answer.")
     encoding: str = _encoding("the files")
+    sheet: str | None = _sheet()
 
 
 @dataclass

@@ -6,12 +6,15 @@ A value that merged cells have in common belongs to each of their rows.
 import contextlib
 import itertools
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from fmkit.core import safe_zip
-from fmkit.core.errors import ConfigError, join_names
+from fmkit.config.saved_config import shell_setting
+from fmkit.core import console, safe_zip
+from fmkit.core.errors import ConfigError, join_names, received
 from fmkit.core.safe_io import UnsafeContent
 from fmkit.data.findings import UnusableInput
 from fmkit.data.formats.json_records import Record
@@ -27,18 +30,26 @@ _MERGED = re.compile(
 _CHUNK, _LONGEST = 2**20, 200  # bytes that are read at once, and of one match
 
 
-def sheet_rows(path: Path, columns: Sequence[str]) -> tuple[list[str], Iterator[Record]]:
+def sheet_rows(
+    path: Path, columns: Sequence[str], wanted: str | None = None
+) -> tuple[list[str], Iterator[Record]]:
     """The header of a table in a workbook, and its rows that are not empty, with typed cells.
 
     It is the first row of a sheet that has most of the columns, or of names where none are asked
     for: a sheet of notes may come before it, and a title above it.
 
+    Args:
+        wanted: title or number, from 1, of the only sheet to read; None: the one that fits, of
+            several with rows it is said which.
+
     Raises:
-        ConfigError: `openpyxl` is not installed.
+        ConfigError: `openpyxl` is not installed, or there is no such sheet.
         UnusableInput: it is not a workbook that can be read, has no header, or has several sheets
             with the same one whose titles are not splits.
     """
     sheets = _open(path).worksheets
+    if wanted is not None:
+        sheets = [_chosen(path, sheets, wanted)]
     merged = {sheet.title: _merged_rows(path, sheet) for sheet in sheets}
     candidates = [
         (_fit(cells, columns), sheet, number, cells)
@@ -58,10 +69,15 @@ def sheet_rows(path: Path, columns: Sequence[str]) -> tuple[list[str], Iterator[
     if not splits:
         raise UnusableInput(
             "not_text",
-            f"the sheets {join_names(titles, 5)} have the same columns, and one is read: save "
-            "the one to read as .csv, put the rows of all into one sheet, or name each sheet "
-            "train, val or test, if that is what they are",
+            f"the sheets {join_names(titles, 5)} have the same columns, and one is read: name it, "
+            f"{shell_setting('data.sheet', titles[0])} (for fmkit predict: "
+            f"{shell_setting('sheet', titles[0])}), put the rows of all into one, or name "
+            "each sheet train, val or test, if that is what they are",
         )
+    filled = Counter(sheet.title for _, sheet, _, _ in candidates)
+    others = [title for title, rows in filled.items() if rows > 1 and title not in titles]
+    if others:
+        _say_which(path.name, join_names([*map(repr, titles)], 3), join_names(others, 3))
 
     def records() -> Iterator[Record]:
         for title, split in zip(titles, splits, strict=True):
@@ -74,6 +90,36 @@ def sheet_rows(path: Path, columns: Sequence[str]) -> tuple[list[str], Iterator[
                     yield Record(number, value, place=place, split=split)
 
     return [name for name in names if name], records()
+
+
+def sheet_titles(path: Path) -> list[str]:
+    """The titles of a workbook's sheets.
+
+    Raises:
+        ConfigError: `openpyxl` is not installed.
+        UnusableInput: it cannot be read.
+    """
+    return [sheet.title for sheet in _open(path).worksheets]
+
+
+def _chosen(path: Path, sheets: Sequence[Any], wanted: str) -> Any:
+    """The sheet of a title or a number; a title that is a number comes first."""
+    for sheet in sheets:
+        if sheet.title == wanted:
+            return sheet
+    if wanted.isdecimal() and 0 < int(wanted) <= len(sheets):
+        return sheets[int(wanted) - 1]
+    allowed = [sheet.title for sheet in sheets]
+    raise ConfigError(received(f"sheet of {path.name}", wanted, allowed))
+
+
+@cache  # a table is read several times
+def _say_which(name: str, read: str, others: str) -> None:
+    """Say which sheet is read of several that have rows."""
+    console.info(
+        f"{name}: read is sheet {read}, not {others}; another one: "
+        "data.sheet=NAME, for fmkit predict sheet=NAME"
+    )
 
 
 def _fit(cells: Sequence[Any], columns: Sequence[str]) -> tuple[int, int]:

@@ -48,6 +48,7 @@ def records(
     required: Sequence[str] = (),
     class_names: bool = True,
     header: bool | None = None,
+    sheet: str | None = None,
 ) -> Iterator[Record]:
     """The records of a file in their order, as mappings where they are rows of a table.
 
@@ -63,24 +64,30 @@ def records(
         required: columns that a table has to have, and some of the records.
         class_names: the numbers of a parquet file that has names for them become these.
         header: of a CSV or TSV, see `csv_rows`.
+        sheet: of a workbook, see `sheet_rows`.
 
     Raises:
-        ConfigError: the file's name has an unknown ending.
+        ConfigError: the file's name has an unknown ending, or there is no such sheet.
         UnusableInput: the file as a whole cannot be read, lacks columns, or has no records.
     """
     is_empty = True
-    keys, csv_options = (list_key, record_key), (quotes, header)
-    for record in _records(path, encoding, csv_options, keys, columns, required, class_names):
+    keys, layout = (list_key, record_key), (quotes, header, sheet)
+    for record in _records(path, encoding, layout, keys, columns, required, class_names):
         is_empty = False
         yield record
     if is_empty:
         raise UnusableInput("empty_file", "")
 
 
+_Layout = tuple[bool, bool | None, str | None]
+"""Of a CSV or TSV, whether cells are in quotes and whether it has a header; of a workbook, the
+sheet."""
+
+
 def _records(
     path: Path,
     encoding: str,
-    csv_options: tuple[bool, bool | None],
+    layout: _Layout,
     json_keys: tuple[str, str],
     columns: Sequence[str] | None,
     required: Sequence[str],
@@ -90,11 +97,11 @@ def _records(
     if ending in PARQUET:
         return _parquet_records(path, columns, required, class_names)
     if ending in EXCEL:
-        header, rows = sheet_rows(path, required)
+        header, rows = sheet_rows(path, required, layout[2])
         check_columns(required, header)
         return rows
     if ending in SEPARATORS or not ending:
-        return _csv_records(path, encoding, csv_options, columns, required)
+        return _csv_records(path, encoding, layout[:2], columns, required)
     if ending in JSON_LINES:
         return _with_keys(as_rows(json_lines(path, encoding)), required)
     if ending == ".json":
@@ -153,12 +160,17 @@ def _with_keys(values: Iterator[Record], required: Sequence[str]) -> Iterator[Re
 
 
 def has_columns(
-    path: Path, columns: Sequence[str], encoding: str, quotes: bool, header: bool | None
+    path: Path,
+    columns: Sequence[str],
+    encoding: str,
+    quotes: bool,
+    header: bool | None,
+    sheet: str | None = None,
 ) -> bool:
     """Whether a file has columns; also where it cannot be read, which is said when it is."""
-    keys, options = ("", ""), (quotes, header)
+    keys, layout = ("", ""), (quotes, header, sheet)
     try:
-        next(_records(path, encoding, options, keys, columns, columns, class_names=False), None)
+        next(_records(path, encoding, layout, keys, columns, columns, class_names=False), None)
     except ColumnError:
         return False
     except UnusableInput:
@@ -183,6 +195,7 @@ def read(
     list_columns: Sequence[str] = (),
     all_columns: bool = False,
     header: bool | None = None,
+    sheet: str | None = None,
 ) -> Iterator[Row]:
     """The rows of a file with the requested columns, as texts.
 
@@ -194,9 +207,10 @@ def read(
         list_columns: those of `columns` whose cells may be lists, which become JSON.
         all_columns: the rows have the cells of all columns, not only of those.
         header: of a CSV or TSV, see `csv_rows`.
+        sheet: of a workbook, see `sheet_rows`.
 
     Raises:
-        ConfigError: the file's name has an unknown ending.
+        ConfigError: the file's name has an unknown ending, or there is no such sheet.
         DataError: the file cannot be read, or columns are missing.
     """
     names = list(dict.fromkeys(columns))
@@ -204,8 +218,8 @@ def read(
         if file_ending(table.name) in PARQUET:
             ParquetTable(str(table)).check_texts(names, list_columns)
         shown = None if all_columns else names
-        options = (quotes, header)
-        values = _records(table, encoding, options, ("", ""), shown, names, class_names=True)
+        layout = (quotes, header, sheet)
+        values = _records(table, encoding, layout, ("", ""), shown, names, class_names=True)
         for index, record in enumerate(values):
             yield _text_row(index, record, names, encoding, list_columns, all_columns)
     except UnusableInput as error:

@@ -25,7 +25,7 @@ from fmkit.data.sources import photo_search
 from fmkit.data.sources.paths import find_file
 from fmkit.data.sources.photo_folders import folders_beside, photo_folder
 
-_FORMAT = ("encoding", "quotes", "header")
+_FORMAT = ("encoding", "quotes", "header", "sheet")
 _LINE_KEYS = ("text_column", *_FORMAT)
 _ROWS = 200
 _PROBED = 5  # rows of a table whose photos are looked for
@@ -151,6 +151,7 @@ def _sample(request: Request, path: Path) -> tuple[Columns, dict[str, Any]]:
     while True:
         format = chosen | tried
         encoding = str(format.get("encoding", "utf-8"))
+        sheet = None if format.get("sheet") is None else str(format["sheet"])
         try:
             rows = records(
                 path,
@@ -159,6 +160,7 @@ def _sample(request: Request, path: Path) -> tuple[Columns, dict[str, Any]]:
                 list_key="data",
                 required=required,
                 header=format.get("header"),
+                sheet=sheet,
             )
             first = list(itertools.islice(rows, _ROWS))
         except UnusableInput as error:
@@ -260,6 +262,8 @@ def _column_of_names_below(path: Path, columns: Columns) -> str | None:
 def _whole_column(path: Path, column: str, format: Mapping[str, Any]) -> list[str]:
     """The cells of a column in all rows; none where these cannot be read."""
     options = {key: format[key] for key in _FORMAT if key in format}
+    if "sheet" in options:
+        options["sheet"] = str(options["sheet"])
     with contextlib.suppress(UnusableInput):
         rows = records(path, **options, list_key="data", columns=[column])
         return [str(row.value.get(column, "")) for row in rows if isinstance(row.value, dict)]

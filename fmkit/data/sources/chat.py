@@ -28,7 +28,7 @@ def list_examples(config: ChatData) -> Examples:
 
     encoding, outside_links = config.encoding, config.outside_links
     examples = read_examples(
-        config.root, "conversation", parse, Conversations, encoding, outside_links
+        config.root, "conversation", parse, Conversations, encoding, outside_links, config.sheet
     )
     warnings = [
         Finding("unread_key", repr(key), plural(count, "conversation"), count=count)

@@ -41,8 +41,10 @@ def list_examples(config: ImageTableData) -> Examples:
     photos = _Photos(rows, folder or Path(os.path.commonpath([t.path.parent for t in tables])))
     listed_rows: list[_ListedRow] = []
     for table in tables:
-        lists, header = rows.list_columns, config.header
-        table_rows = read(table.path, rows.columns, _HINT, list_columns=lists, header=header)
+        table_rows = read(
+            table.path, rows.columns, _HINT, list_columns=rows.list_columns, header=config.header,
+            sheet=config.sheet,
+        )  # fmt: skip
         for number, row in enumerate(table_rows, start=1):
             where = f"{table.prefix}row {number}"
             if row.fault:

@@ -30,6 +30,7 @@ def read_examples(
     content: Callable[[tuple[T, ...]], Content],
     encoding: str = "utf-8",
     outside_links: bool = False,
+    sheet: str | None = None,
 ) -> Examples:
     """The records of all files at `root`, by file and row, with ids such as `chats.jsonl:000012`.
 
@@ -40,6 +41,7 @@ def read_examples(
         content: makes the content of all values.
         encoding: of JSON.
         outside_links: follow links that lead out of the folder.
+        sheet: of workbooks, see `sheet_rows`.
 
     Raises:
         DataError: there is nothing to read, or some files name a split and others do not.
@@ -56,7 +58,7 @@ def read_examples(
     for path, name, split in files:
         shown = printable(name)
         try:
-            for record in records(Path(path), encoding):
+            for record in records(Path(path), encoding, sheet=sheet):
                 where = line_id(shown, record.number)
                 try:
                     if record.fault is not None:

@@ -23,8 +23,9 @@ def named_rows(config: Any) -> list[tuple[str, Mapping[str, str]]] | None:
     rows: list[tuple[str, Mapping[str, str]]] = []
     for table in UsableRows(config, content).files():
         for row in tables.read(
-            table.path, [], "", **options, all_columns=True, header=config.header
-        ):
+            table.path, [], "", **options, all_columns=True,
+            header=config.header, sheet=config.sheet,
+        ):  # fmt: skip
             name = table.prefix + row_id(row.index)
             if isinstance(config, ImageTableData):
                 name = row.cells.get(config.path_column, "")

@@ -143,7 +143,7 @@ def image_root(root: str, path_column: str, learned: ImageTableData) -> tuple[st
             row.cells.get(path_column, "")
             for table in tables
             if table.parent == tables[0].parent
-            for row in read(table, [path_column], "", header=learned.header)
+            for row in read(table, [path_column], "", header=learned.header, sheet=learned.sheet)
         ]
     except (ConfigError, DataError):  # reported where the table is read
         return None, ""

@@ -31,7 +31,9 @@ def list_examples(config: PreferencesData) -> Examples:
     """The pairs of the file or folder `config.root`, by file and row (see `read_examples`)."""
     names = (config.prompt_column, config.chosen_column, config.rejected_column)
     parse, links = partial(parse_pair, names=names), config.outside_links
-    examples = read_examples(config.root, "preference", parse, Preferences, outside_links=links)
+    examples = read_examples(
+        config.root, "preference", parse, Preferences, outside_links=links, sheet=config.sheet
+    )
     if not len(examples):
         return examples
     prompts = cast(Preferences, examples.content).prompt_groups()

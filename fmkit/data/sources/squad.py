@@ -56,6 +56,7 @@ class Keys:
     context: str = "context"
     encoding: str = "utf-8"
     encoding_key: str = "data.encoding"
+    sheet: str | None = None  # of a workbook
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ class _Questions:
 def list_examples(config: SquadData) -> Examples:
     """The questions of a file, or of the files of a folder by their splits."""
     questions = _Questions()
-    keys = Keys(config.text_column, config.pair_column, config.encoding)
+    keys = Keys(config.text_column, config.pair_column, config.encoding, sheet=config.sheet)
     files = _files(config, questions.findings)
     for path, split in files:
         for entry in read_entries(path, keys):
@@ -237,6 +238,7 @@ def read_entries(path: Path, keys: Keys) -> Iterator[Entry]:
             record_key=keys.question,
             columns=columns,
             required=columns[:2] if is_table else (),
+            sheet=keys.sheet,
         )
         for index, record in enumerate(rows):
             if record.fault is not None or not isinstance(record.value, Mapping):

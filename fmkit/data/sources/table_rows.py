@@ -431,7 +431,8 @@ class UsableRows:
 
         def has_columns(path: Path, columns: Sequence[str]) -> bool:
             encoding, quotes = getattr(config, "encoding", "utf-8"), getattr(config, "quotes", True)
-            return tables.has_columns(path, columns, encoding, quotes, config.header)
+            layout = (encoding, quotes, config.header, config.sheet)
+            return tables.has_columns(path, columns, *layout)
 
         files, findings = tables_at(config.root, self._labels.columns, has_columns, self._content)
         self.findings += findings
@@ -443,8 +444,9 @@ class UsableRows:
         config, lists = self._config, self.list_columns
         encoding, quotes = getattr(config, "encoding", "utf-8"), getattr(config, "quotes", True)
         rows = tables.read(
-            file.path, self.columns, "", encoding, quotes, None, lists, header=config.header
-        )
+            file.path, self.columns, "", encoding, quotes, None, lists,
+            header=config.header, sheet=config.sheet,
+        )  # fmt: skip
         with contextlib.suppress(DataError, ConfigError):  # reported where all rows are read
             return [*itertools.islice(rows, _LOOKED_AT)]
         return []

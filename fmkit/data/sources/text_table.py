@@ -63,6 +63,7 @@ def _rows(table: TableFile, rows: UsableRows, config: TextTableData) -> Iterator
         "data.",
         rows.list_columns,
         header=config.header,
+        sheet=config.sheet,
     )
 
 

@@ -47,7 +47,8 @@ def list_examples(config: TokenTableData) -> Examples:
     """The sentences of the tables at `config.root`, in the order of their rows."""
 
     def has_columns(path: Path, columns: Sequence[str]) -> bool:
-        return tables.has_columns(path, columns, config.encoding, config.quotes, config.header)
+        layout = (config.encoding, config.quotes, config.header, config.sheet)
+        return tables.has_columns(path, columns, *layout)
 
     files, findings = tables_at(config.root, [config.tag_column], has_columns, [config.word_column])
     tag_names, sentences = None, []
@@ -121,6 +122,7 @@ def _rows(path: Path, columns: Sequence[str], config: TokenTableData) -> Iterato
         required=columns,
         class_names=False,
         header=config.header,
+        sheet=config.sheet,
     )
     for index, record in enumerate(values):
         cells: dict[str, Any] = {}

@@ -2,6 +2,7 @@
 
 import pytest
 
+from fmkit.core.errors import ConfigError
 from fmkit.data.findings import UnusableInput
 from fmkit.data.formats.spreadsheet import sheet_rows
 
@@ -52,8 +53,30 @@ def test_sheets_with_the_same_columns_are_refused(tmp_path, columns):
     with pytest.raises(UnusableInput) as raised:
         sheet_rows(path, columns)
     assert "the sheets north, south have the same columns" in raised.value.why
-    assert "save the one to read as .csv" in raised.value.why
+    assert "put the rows of all into one" in raised.value.why
     assert "name each sheet train, val or test" in raised.value.why
+    assert "data.sheet=north (for fmkit predict: sheet=north)" in raised.value.why
+
+
+def test_a_sheet_is_chosen_by_its_name_or_number(tmp_path):
+    other = [("text", "label"), ("third", "c")]
+    path = workbook(tmp_path / "a.xlsx", north=TABLE, south=other, **{"1": [("text",), ("x",)]})
+    for wanted, first in (("south", "third"), ("2", "third"), ("1", "x"), ("north", TABLE[1][0])):
+        _, rows = sheet_rows(path, ["text"], wanted)
+        assert next(iter(rows)).value["text"] == first
+    for wrong in ("4", "0", "nort"):
+        with pytest.raises(ConfigError, match="Allowed: north, south, 1"):
+            sheet_rows(path, ["text"], wrong)
+
+
+def test_which_of_several_filled_sheets_is_read_is_said_once(tmp_path, capsys):
+    path = workbook(tmp_path / "b.xlsx", Old=[("a",), (1,)], Notes=[("read me",)], Data=TABLE)
+    for _ in range(2):
+        sheet_rows(path, ["text"])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("b.xlsx: read is sheet 'Data', not Old; another one: data.sheet=NAME")
+    sheet_rows(path, ["text"], "Data")
+    assert not capsys.readouterr().err
 
 
 @pytest.mark.parametrize("columns", [[], ["text", "label"]])
