@@ -3,6 +3,7 @@
 N photos, S their side, h w cells of a map.
 """
 
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,15 +15,21 @@ from fmkit.explain.maps import Settings
 from fmkit.explain.network import Network, feature_maps
 
 Draw = Callable[[Sequence[int]], list[Any]]
-"""From positions of photos in the data set to pictures of their heat maps over them."""
+"""From positions of photos in the data set to pictures of the heat maps over the first of them."""
 
 
-def drawer(assembly: Any, side: int, log: Callable[[str], object]) -> Draw | None:
+SHARE = 0.04
+"""Of the run's time."""
+_FIRST = 4  # photos by which the time for the others is estimated
+
+
+def drawer(assembly: Any, side: int, seconds: float, log: Callable[[str], object]) -> Draw | None:
     """What draws Grad-CAMs of a run's photos; None where its model or task has none.
 
     Args:
         assembly: of the run that is done, `train.assemble.Assembly`.
         side: of a picture, in pixels.
+        seconds: that the run took.
         log: gets what went wrong; the page is made without maps then.
     """
     spec = assembly.spec
@@ -33,7 +40,11 @@ def drawer(assembly: Any, side: int, log: Callable[[str], object]) -> Draw | Non
 
     def draw(positions: Sequence[int]) -> list[Any]:
         try:
-            return _draw(assembly, np.asarray(positions, np.int64), side)
+            if not feature_maps(assembly.model):
+                return []
+            network = Network(assembly.model, spec.annotations or "classes")
+            photos = _pixels(assembly.loader, positions)
+            return overlays(network, photos, side, SHARE * seconds)
         except Exception:  # a plugin's model may be of any kind
             log(f"report, heat maps of photos: {traceback.format_exc()}")
             return []
@@ -41,15 +52,32 @@ def drawer(assembly: Any, side: int, log: Callable[[str], object]) -> Draw | Non
     return draw
 
 
-def _draw(assembly: Any, positions: np.ndarray, side: int) -> list[Any]:
-    if not len(positions) or not feature_maps(assembly.model):
+def overlays(network: Network, photos: np.ndarray, side: int, seconds: float) -> list[Any]:
+    """Pictures of the heat maps over the first of some photos, as many as there is time for.
+
+    Args:
+        network: of the run.
+        photos: (N, S, S, 3) uint8, the most important first.
+        side: of a picture, in pixels.
+        seconds: that it may take.
+    """
+    began = time.monotonic()
+    made = _overlays(network, photos[:_FIRST], side)
+    used = time.monotonic() - began
+    room = int(len(made) * (seconds - used) / max(used, 1e-9))
+    return made + _overlays(network, photos[_FIRST:][: max(0, room)], side)
+
+
+def _overlays(network: Network, photos: np.ndarray, side: int) -> list[Any]:
+    if not len(photos):
         return []
-    network = Network(assembly.model, assembly.spec.annotations or "classes")
-    batches = assembly.loader.ordered(positions).as_numpy_iterator()
-    made: list[Any] = []
-    for images, _ in batches:
-        targets = network.predicted(network.outputs(images))
-        heat = grad_cam.grad_cam(network, images, targets, Settings()).values
-        pixels = np.clip(np.rint(images), 0, 255).astype(np.uint8)
-        made += [pictures.overlay(*pair, side) for pair in zip(pixels, heat, strict=True)]
-    return made
+    targets = network.predicted(network.outputs(photos))
+    heat = grad_cam.grad_cam(network, photos, targets, Settings()).values
+    return [pictures.overlay(*pair, side) for pair in zip(photos, heat, strict=True)]
+
+
+def _pixels(loader: Any, positions: Sequence[int]) -> np.ndarray:
+    """The photos (N, S, S, 3) uint8 as the network reads them."""
+    batches = loader.ordered(np.asarray(positions, np.int64)).as_numpy_iterator()
+    images = np.concatenate([images for images, _ in batches])
+    return np.clip(np.rint(images), 0, 255).astype(np.uint8)

@@ -21,6 +21,9 @@ _ABOUT_WORDS = (
     "thicker, the more. By integrated gradients, of as many texts as a twentieth of the run's time "
     "allows."
 )
+_ABOUT_MAPS = (
+    "Beside a photo Grad-CAM: the brighter, the more a place speaks for what was predicted."
+)
 
 
 def galleries(
@@ -36,6 +39,9 @@ def galleries(
         words: scores of the words of some texts by id, `explain.gallery_words.Marks`.
     """
     parts = [html.note(_ABOUT_WORDS)] if words else []
+    shown = [sample.id for samples in chosen.values() for sample in samples]
+    if any(_picture(content.get(name) or {}, "map") for name in shown):
+        parts.append(html.note(_ABOUT_MAPS))
     for kind, (title, about) in _TITLES.items():
         samples = chosen.get(kind) or ()
         if not samples:
@@ -52,8 +58,11 @@ def gallery(
     samples: Sequence[tuple[Sample, Mapping[str, str]]], words: Mapping[str, Any] | None = None
 ) -> Markup:
     """Examples with their content and their answers, words marked where they have scores."""
-    has_pictures = any(_picture(content) for _, content in samples)
-    kind = "gallery" if has_pictures else "gallery texts"
+    kind = "gallery texts"
+    if any(_picture(content) for _, content in samples):
+        kind = "gallery"
+        if any(_picture(content, "map") for _, content in samples):
+            kind = "gallery pairs"
     return html.element(
         "ul",
         *(_item(sample, shown, (words or {}).get(sample.id)) for sample, shown in samples),
@@ -61,9 +70,9 @@ def gallery(
     )
 
 
-def _picture(content: Mapping[str, str]) -> str:
+def _picture(content: Mapping[str, str], key: str = "image") -> str:
     """The address of a JPEG in this file itself; any other one is refused."""
-    address = content.get("image")
+    address = content.get(key)
     is_ours = isinstance(address, str) and address.startswith("data:image/jpeg;base64,")
     return address if is_ours else ""  # type: ignore[return-value]
 
@@ -74,6 +83,10 @@ def _item(sample: Sample, content: Mapping[str, str], words: Any = None) -> Mark
     shown: Any = None
     if picture:
         shown = html.element("img", src=picture, alt=f"{sample.id}: {answer}")
+        if heat := _picture(content, "map"):
+            about_heat = f"Grad-CAM of {sample.id}: what speaks for {sample.prediction}"
+            heat_map = html.element("img", src=heat, alt=about_heat)
+            shown = html.element("div", shown, heat_map, class_="pair")
     elif sample.words:
         shown = html.element("div", _sentence(sample), class_="sample")
     elif texts := {**(sample.texts or {}), **content}:

@@ -24,7 +24,9 @@ from fmkit.store import run_dir
 
 MOST = 12
 """Examples of a gallery."""
-_SIDE, _QUALITY = 160, 82  # of a thumbnail
+SIDE = 160
+"""Of a picture of a gallery, in pixels."""
+_QUALITY = 82  # of a JPEG
 _LONGEST = 700  # characters of a text
 
 
@@ -192,6 +194,7 @@ def keep(
     examples: Examples,
     batch: Mapping[str, Any] | None = None,
     mark: Callable[[Mapping[str, tuple[str, ...]]], Mapping[str, Any]] | None = None,
+    draw: Callable[[Sequence[int]], Sequence[Any]] | None = None,
 ) -> None:
     """Write `samples.json` of a run: what its galleries show of the data.
 
@@ -200,6 +203,8 @@ def keep(
         examples: the data set that its evaluations are of.
         batch: by phase, what `seen` made of a training batch.
         mark: from texts by id, the most important first, to the scores of the words of some.
+        draw: from positions of photos in the data set, the most important first, to pictures of
+            the heat maps over as many of the first of them as there is time for.
     """
     record = RunRecord(folder)
     chosen = choose(record.predictions(record.split)) if record.split else {}
@@ -210,6 +215,10 @@ def keep(
     texts = _whole_texts(examples, groups) if mark else {}
     if mark and texts:
         shown["words"] = dict(mark(texts))
+    if draw:
+        positions = {name: k for name, k in _positions(examples, groups).items() if name in content}
+        for name, picture in zip(positions, draw(list(positions.values())), strict=False):
+            content[name]["map"] = jpeg(picture)
     files.write_json(folder / run_dir.SAMPLES, shown)
 
 
@@ -217,14 +226,18 @@ def _whole_texts(examples: Examples, groups: Sequence[Sequence[str]]) -> dict[st
     """Texts by id, the first of each group, then the second; none where examples are not texts."""
     if not isinstance(examples.content, Texts):
         return {}
-    pairs = examples.content.pairs
+    texts, pairs = examples.content.texts, examples.content.pairs
+    return {
+        name: (texts[k], *(() if pairs is None else (pairs[k],)))
+        for name, k in _positions(examples, groups).items()
+    }
+
+
+def _positions(examples: Examples, groups: Sequence[Sequence[str]]) -> dict[str, int]:
+    """Positions of examples by id, the first of each group, then the second ..."""
     in_turn = [name for row in itertools.zip_longest(*groups) for name in row if name is not None]
     positions = {name: k for k, name in enumerate(examples.ids)}
-    return {
-        name: (examples.content.texts[k], *(() if pairs is None else (pairs[k],)))
-        for name in in_turn
-        if (k := positions.get(name)) is not None
-    }
+    return {name: positions[name] for name in in_turn if name in positions}
 
 
 def of_examples(examples: Examples, names: Sequence[str]) -> dict[str, dict[str, str]]:
@@ -244,7 +257,7 @@ def _content(content: Content, index: int) -> dict[str, str]:
     try:
         thumbnail = modality_entry(content.modality).thumbnail
         if thumbnail:
-            return {"image": jpeg(registry.load(thumbnail)(content, index, _SIDE))}
+            return {"image": jpeg(registry.load(thumbnail)(content, index, SIDE))}
         return {key: cut(value) for key, value in content.excerpt(index).items()}
     except (FmkitError, OSError, ValueError, TypeError, KeyError):  # broken since, or gone
         return {}
@@ -269,7 +282,7 @@ def batch_of_images(images: np.ndarray) -> list[str]:
     pixels = np.clip(np.rint(np.asarray(images[:MOST], np.float32)), 0, 255).astype(np.uint8)
     shown = []
     for picture in map(Image.fromarray, pixels):
-        picture.thumbnail((_SIDE, _SIDE))
+        picture.thumbnail((SIDE, SIDE))
         shown.append(jpeg(picture))
     return shown
 

@@ -28,13 +28,14 @@ def write(
         log(config, run, f"the time limit leaves no time for a report: fmkit report {folder}")
         return None
     try:
-        from fmkit.explain import gallery_words
+        from fmkit.explain import gallery_maps, gallery_words
         from fmkit.report import run_page, samples
 
         with console.announce_slow("writing the report", config.runtime.verbose):
             batches = {} if assembly.objectives else samples.batches_seen(assembly)
             mark = gallery_words.marker(assembly, seconds, run.log)
-            samples.keep(run.folder, assembly.examples, batches, mark)
+            draw = gallery_maps.drawer(assembly, samples.SIDE, seconds, run.log)
+            samples.keep(run.folder, assembly.examples, batches, mark, draw)
             report = run_page.write(run.folder, run.log)
     except Exception as error:  # the run is done, whatever happens to the page about it
         with contextlib.suppress(OSError):
