@@ -100,7 +100,7 @@ def test_maps_that_do_not_depend_on_the_weights_fail_and_the_weights_come_back(i
     model = keras.Model(inputs, keras.layers.Dense(4)(x))
     blocks = (Block("stem", (stem,)), Block("block", (block,)))
     network = Network(model, "classes")
-    before = [np.array(weight) for weight in model.get_weights()]
+    before = model.get_weights()
 
     def compute():
         return grad_cam.grad_cam(network, images, TARGETS, Settings()).values

@@ -1,4 +1,4 @@
-"""Heat maps beside the photos of the galleries: as many as there is time for, and none of others."""
+"""Heat maps beside the photos of the galleries: as many as there is time for, and no others."""
 
 import keras
 import numpy as np
