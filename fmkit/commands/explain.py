@@ -91,6 +91,12 @@ def _check(config: ExplainConfig, run: RunReader) -> int | None:
     _evaluator(run)
     if problem := methods.wrong_modality(config.method, spec.modality):
         raise ConfigError(f"method={config.method}: {problem}")
+    method = methods.METHODS[spec.modality].get(config.method)  # None: `auto`
+    if config.check and method is not None and not method.compute:
+        raise ConfigError(
+            f"check=true: method={config.method} gives no scores that could be checked.",
+            "It is for methods that score the parts of an input, such as method=occlusion.",
+        )
     if config.target is None:
         return None
     return methods.target_position(config.target, spec.classes or spec.names)

@@ -51,11 +51,11 @@ def evaluate(
     shares = np.linspace(0, 1, STEPS + 1)
     return {
         "shares": shares.round(4).tolist(),
-        **{kind: _summary(np.stack(rows), kind, seed) for kind, rows in curves.items()},
+        **{kind: summary(np.stack(rows), kind, seed) for kind, rows in curves.items()},
     }
 
 
-def _summary(curves: np.ndarray, kind: str, seed: int) -> dict[str, Any]:
+def summary(curves: np.ndarray, kind: str, seed: int) -> dict[str, Any]:
     """Figures of curves (N, 1 + R, F), the map's own before those of random ones."""
     areas = trapezoid(curves, dx=1 / STEPS, axis=-1)
     own, others = areas[:, 0], areas[:, 1:].mean(axis=1)

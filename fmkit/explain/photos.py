@@ -14,6 +14,7 @@ from fmkit.evaluation.new_inputs import decode_photos
 from fmkit.evaluation.progress import Progress
 from fmkit.explain import deletion_insertion, maps, pictures, randomised_weights
 from fmkit.explain.answers import answers_in_words, output_names
+from fmkit.explain.check_sentences import sentences
 from fmkit.explain.maps import Settings
 from fmkit.explain.methods import Request, Result
 from fmkit.explain.network import Network
@@ -51,7 +52,7 @@ def explain(request: Request) -> Result:
         result.notes.append(_ANY_TARGET)
     if explained.count:
         result.check = _check(request, network, explained)
-        result.notes += _notes(result.check)
+        result.notes += sentences(result.check, "pixels", "maps")
     return result
 
 
@@ -104,28 +105,6 @@ def _check(request: Request, network: Network, explained: _Explained) -> dict[st
             progress.advance,
         )  # fmt: skip
     return {"photos": len(images), **figures}
-
-
-def _notes(check: dict[str, Any]) -> list[str]:
-    """The check in sentences."""
-    notes = []
-    for kind, verb in (("deletion", "taken out"), ("insertion", "put back")):
-        figures = check[kind]
-        low, high = figures["interval"] or (np.nan, np.nan)
-        is_sure = "better" if low > 0 else "worse" if high < 0 else "no better"
-        notes.append(
-            f"{kind}: pixels {verb} in the order of the maps give an area of "
-            f"{figures['area']:.3f}, in that of random maps {figures['random_area']:.3f}: "
-            f"{is_sure} than chance (95% interval of the difference {low:.3f} to {high:.3f})."
-        )
-    sanity = check["randomised_weights"]
-    shown = ", ".join(
-        f"{name} {value:.2f}"
-        for name, value in zip(sanity["randomised"], sanity["rank_correlations"], strict=True)
-    )
-    verdict = "passed" if sanity["passed"] else "FAILED: the maps do not show what was learned"
-    notes.append(f"randomised weights: rank correlation with the maps before {shown}: {verdict}.")
-    return notes
 
 
 def _explain_batch(

@@ -20,14 +20,16 @@ from fmkit.models.backbone import Block
 SEEDS = 2
 LIMIT = 0.5
 """Mean rank correlation that a map must stay below, with all weights randomised."""
+Explanations = np.ndarray | Sequence[np.ndarray]
+"""Maps (N, h, w), or scores of N texts, of any length."""
 _PARTS = 3  # of the backbone, which are randomised one after the other
 
 
 def evaluate(
     model: keras.Model,
     blocks: Sequence[Block],
-    explain: Callable[[], np.ndarray],
-    heat: np.ndarray,
+    explain: Callable[[], Explanations],
+    heat: Explanations,
     seed: int,
     advance: Callable[[int], None] = lambda count: None,
 ) -> dict[str, Any]:
@@ -36,10 +38,10 @@ def evaluate(
     Args:
         model: the network.
         blocks: of its backbone, from stem to top; other weights are the head's.
-        explain: makes the maps (N, h, w) anew.
-        heat: the maps before, (N, h, w).
+        explain: makes the maps anew, N of any shape.
+        heat: the maps before.
         seed: of the random weights.
-        advance: called with the number of photos that are done.
+        advance: called with the number of maps that are done.
     """
     stages = list(_stages(model, blocks))
     saved = [(weight, ops.convert_to_numpy(weight)) for weight in model.weights]
@@ -97,9 +99,13 @@ def _restore(saved: Sequence[tuple[keras.Variable, np.ndarray]]) -> None:
         weight.assign(value)
 
 
-def rank_correlations(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Spearman's correlation of maps (N, h, w) photo by photo, (N,); 0 where one is flat."""
-    ranks = [rankdata(maps.reshape(len(maps), -1), axis=1) for maps in (first, second)]
-    left, right = (rank - rank.mean(axis=1, keepdims=True) for rank in ranks)
-    norms = np.sqrt((left**2).sum(axis=1) * (right**2).sum(axis=1))
-    return np.divide((left * right).sum(axis=1), norms, out=np.zeros(len(left)), where=norms > 0)
+def rank_correlations(first: Explanations, second: Explanations) -> np.ndarray:
+    """Spearman's correlation of maps or scores, any shapes, example by example, (N,); 0 where one
+    is flat."""
+    correlations = np.zeros(len(first))
+    for number, pair in enumerate(zip(first, second, strict=True)):
+        ranks = [rankdata(values.ravel()) for values in pair]
+        left, right = (rank - rank.mean() for rank in ranks)
+        norm = np.sqrt((left**2).sum() * (right**2).sum())
+        correlations[number] = (left * right).sum() / norm if norm > 0 else 0.0
+    return correlations

@@ -13,8 +13,9 @@ from fmkit.core import registry
 from fmkit.core.errors import plural
 from fmkit.evaluation.load_run import LoadedRun
 from fmkit.evaluation.progress import Progress
-from fmkit.explain import word_attributions, word_page
+from fmkit.explain import word_attributions, word_checks, word_page
 from fmkit.explain.answers import Answers
+from fmkit.explain.check_sentences import sentences
 from fmkit.explain.counterfactual import smallest_change
 from fmkit.explain.marked_words import MarkedText
 from fmkit.explain.methods import Request, Result
@@ -22,9 +23,11 @@ from fmkit.explain.smallest_change import Parts
 from fmkit.explain.text_network import TextNetwork, Texts
 from fmkit.explain.text_words import TextWords, find_words
 from fmkit.explain.word_attributions import TOLERANCE, Attributions
+from fmkit.explain.word_checks import ScoredText
 
 WORDS = 10
 """Most words of a text that are left out to turn an answer."""
+_UNCHECKED = "check: no text has two words or more, whose order could be checked."
 
 
 def explain(request: Request) -> Result:
@@ -36,6 +39,7 @@ def explain(request: Request) -> Result:
         Result(columns=request.columns("text", target="explained")),
     )
     texts_marked: list[MarkedText] = []
+    scored: list[ScoredText] = []
     for number, row in _readable(request, result):
         texts = texts_of(request.inputs, number)
         outputs = network.outputs([texts])
@@ -46,7 +50,11 @@ def explain(request: Request) -> Result:
         row |= answers.row(outputs[0], target) | request.truth(number)
         row |= _attributions_row(words, is_read, made)
         texts_marked.append(MarkedText(row["id"], answers.sentence(row), words, made.scores))
+        scored.append(ScoredText(words, is_read, target, made.scores))
     result.notes = _notes(result.rows, network.max_length)
+    if request.config.check:
+        result.check = word_checks.evaluate(request, network, scored, compute)
+        result.notes += sentences(result.check, "words", "scores") if result.check else [_UNCHECKED]
     _show(request, result, texts_marked)
     return result
 

@@ -22,6 +22,8 @@ def test_a_text_with_its_words_marked(run, fmkit, tmp_path):
     assert row["texts"] == [text]
     assert f"row-000000  predicted {row['prediction']}; {row['target']} " in out
     assert text in out  # without colours it is as it stands
+    scores = [word["score"] for word in row["words"]]
+    assert abs(sum(scores) - row["score_change"]) <= 0.02 * sum(map(abs, scores))
     strongest = max(row["words"], key=lambda word: word["score"])
     assert f"for: {strongest['word']} {strongest['score']:+.3g}" in out
     assert "<i>" not in Path("made/explanations.html").read_text(encoding="utf-8")
@@ -60,3 +62,21 @@ def test_methods_of_photos_are_refused(run, fmkit, method):
     code, _, err = fmkit("explain", "run=last", "I loved it", f"method={method}")
     assert code == 2
     assert "explains models of images, and the run reads texts" in err
+
+
+def test_a_method_without_scores_has_nothing_to_check(run, fmkit):
+    code, _, err = fmkit("explain", "run=last", "I loved it", "method=nearest", "check=true")
+    assert code == 2
+    assert "method=nearest gives no scores that could be checked" in err
+
+
+@pytest.mark.slow
+def test_scores_of_words_are_checked(run, fmkit):
+    code, out, err = fmkit("explain", "run=last", "limit=4", "check=true", "output=made")
+    assert code == 0, err
+    check = json.loads(Path("made/explanations.json").read_text(encoding="utf-8"))["check"]
+    assert check["texts"] == 4
+    assert check["randomised_weights"]["passed"]
+    for kind in ("deletion", "insertion"):
+        assert len(check[kind]["curve"]) == len(check["shares"])
+        assert f"{kind}: words " in out

@@ -21,6 +21,8 @@ from fmkit.explain.text_network import TextNetwork
 from fmkit.explain.text_words import find_words
 from fmkit.store.run_reader import RunReader
 
+pytestmark = pytest.mark.slow
+
 TEXTS = ["I paid 25 euros on 3 May 2019", "Ada <b>Cole</b>", "Emil Dahl"]
 
 
@@ -41,9 +43,7 @@ def outputs(trained, texts):
     return TextNetwork.of_run(trained).outputs([(text,) for text in texts]).astype(np.float64)
 
 
-@pytest.mark.parametrize(
-    "target", [None, pytest.param(1, marks=pytest.mark.slow)], ids=["predicted", "named"]
-)
+@pytest.mark.parametrize("target", [None, 1], ids=["predicted", "named"])
 def test_scores_of_words_add_up_and_are_at_their_places(trained, tmp_path, target):
     result = explained(trained, "integrated_gradients", tmp_path, target)
     logits = outputs(trained, TEXTS)
@@ -70,7 +70,6 @@ def test_occlusion_of_a_trained_run_is_what_a_loop_gives(trained, tmp_path):
     np.testing.assert_allclose(found, whole - np.array(others), atol=1e-5)
 
 
-@pytest.mark.slow
 def test_the_nearest_training_examples_are_scikit_learns(trained):
     rows = explained(trained, "nearest", None).rows
     extractor = FeatureExtractor(trained)
@@ -91,7 +90,6 @@ def test_the_nearest_training_examples_are_scikit_learns(trained):
             assert one["text"] == training.examples.content.texts[place]
 
 
-@pytest.mark.slow
 def test_data_that_is_gone_is_named(tmp_path):
     run = kept_run("texts", tmp_path)
     (tmp_path / "texts.csv").unlink()
@@ -101,7 +99,6 @@ def test_data_that_is_gone_is_named(tmp_path):
     assert caught.value.hint
 
 
-@pytest.mark.slow
 def test_words_that_turn_the_answer_are_as_few_as_any(trained):
     rows = explained(trained, "counterfactual", None).rows
     logits = outputs(trained, TEXTS)
@@ -122,7 +119,6 @@ def test_words_that_turn_the_answer_are_as_few_as_any(trained):
             assert row["value_after"] == pytest.approx(softmax(after)[answer], abs=1e-5)
 
 
-@pytest.mark.slow
 def test_a_named_class_is_what_the_answer_turns_into(trained):
     for target, name in enumerate(trained.spec.classes):
         for row in explained(trained, "counterfactual", None, target).rows:
