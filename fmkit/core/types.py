@@ -94,6 +94,7 @@ class DataSpec:
         moments: mean and standard deviation over the training split of numeric targets, by name.
         grey_range: values that become black and white in grey photos with more than 8 bits, which
             the training photos decide; None where there are no such photos.
+        units: of numeric targets out of a table, by name, such as `EUR`; empty for plain numbers.
     """
 
     modality: str
@@ -106,6 +107,7 @@ class DataSpec:
     names: tuple[str, ...] = ()
     moments: dict[str, tuple[float, float]] = field(default_factory=dict)
     grey_range: tuple[float, float] | None = None
+    units: dict[str, str] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """The values as JSON, without fields that do not apply."""
@@ -114,6 +116,7 @@ class DataSpec:
         return {
             **(annotated if self.annotations else {}),
             **({"moments": moments} if moments else {}),
+            **({"units": dict(self.units)} if self.units else {}),
             **({"grey_range": list(self.grey_range)} if self.grey_range else {}),
             "modality": self.modality,
             "classes": list(self.classes),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fmkit.config.schema.data import DataConfig
+from fmkit.core import console
 from fmkit.core.errors import DataError, join_names
 from fmkit.core.types import DataSpec
 from fmkit.data import splits
@@ -103,9 +104,29 @@ def align_annotations(data: Dataset, learned: DataSpec) -> Dataset:
     if annotations is None or annotations.kind != learned.annotations:
         has = "has none" if annotations is None else f"has {annotations.kind}"
         raise DataError(f"the run learned {learned.annotations}, and the data {has}.")
-    if annotations.names == learned.names:
-        return data
-    return data.replace(annotations=annotations.align(learned.names))
+    if annotations.names != learned.names:
+        annotations = annotations.align(learned.names)
+        data = data.replace(annotations=annotations)
+    for name, unit in getattr(annotations, "units", {}).items():
+        if learned.units.get(name, unit) != unit:
+            console.warning(unit_difference(name, learned.units[name], unit))
+    return data
+
+
+def unit_difference(name: str, learned: str, unit: str) -> str:
+    """That a run learned numbers in another unit than the data's, which are read as they are.
+
+    Args:
+        name: of the numbers.
+        learned: their unit in the run's training data, empty for plain numbers.
+        unit: likewise in the data.
+    """
+    shown = [f"in {text}" if text else "without a unit" for text in (learned, unit)]
+    hint = " (Excel's 55% is 0.55, as it stores it)" if "%" in (learned, unit) else ""
+    return (
+        f"{name}: the run learned numbers {shown[0]}, and these are {shown[1]}{hint}. They are "
+        "compared as they stand; convert them first unless they mean the same."
+    )
 
 
 def align_present_annotations(

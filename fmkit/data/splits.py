@@ -113,6 +113,7 @@ def describe(examples: Examples, splits: Splits) -> DataSpec:
         names=() if annotations is None else annotations.names,
         moments=annotations.moments(splits["train"]) if annotations and has_training else {},
         grey_range=examples.content.grey_range,
+        units=dict(getattr(annotations, "units", {})),
     )
 
 

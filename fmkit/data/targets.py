@@ -6,8 +6,8 @@ N examples, K labels or numbers of each.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
 import numpy as np
@@ -120,6 +120,7 @@ class Numbers(Annotations):
     columns: ClassVar = ("values",)
     names: tuple[str, ...]  # of the numbers, in the order of the model's outputs
     values: np.ndarray  # finite numbers in the user's units, (N, K) float64
+    units: Mapping[str, str] = field(default_factory=dict)  # by name, empty for plain numbers
 
     def identity(self, index: int) -> bytes:
         """The numbers of an example, eight bytes each."""
@@ -127,7 +128,12 @@ class Numbers(Annotations):
 
     def align(self, names: tuple[str, ...]) -> Numbers:
         """In the order of a run's numbers."""
-        return Numbers(names, self.values[:, _match_names(self.names, names, "numbers")])
+        positions = _match_names(self.names, names, "numbers")
+        renamed = {
+            self.names[position]: name for position, name in zip(positions, names, strict=True)
+        }
+        units = {renamed[name]: unit for name, unit in self.units.items() if name in renamed}
+        return Numbers(names, self.values[:, positions], units)
 
     def moments(self, indices: np.ndarray) -> dict[str, tuple[float, float]]:
         """Mean and standard deviation of each number over the examples at `indices`."""

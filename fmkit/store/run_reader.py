@@ -87,9 +87,12 @@ class RunReader:
             ):
                 raise self._unusable(run_dir.ENVIRONMENT, "grey_range is not two numbers")
             grey_range = float(grey_range[0]), float(grey_range[1])
+        units = data.get("units", {})
+        if not isinstance(units, dict) or not all(isinstance(unit, str) for unit in units.values()):
+            raise self._unusable(run_dir.ENVIRONMENT, "units are not names")
         return DataSpec(
             modality, self.classes(objective), {}, annotations=kind, names=outputs,
-            grey_range=grey_range,
+            grey_range=grey_range, units=units,
         )  # fmt: skip
 
     def validation(self, objective: str | None = None) -> dict[str, Any]:

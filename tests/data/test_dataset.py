@@ -1,10 +1,13 @@
 """Classes are matched by name between a run and new data, never by position."""
 
+import dataclasses
+import json
 import unicodedata
 
 import numpy as np
 import pytest
 
+from fmkit.config.schema.data import TextTableData
 from fmkit.core.errors import DataError
 from fmkit.core.types import DataSpec
 from fmkit.data import dataset, splits
@@ -12,6 +15,7 @@ from fmkit.data.content.images import ImageArray
 from fmkit.data.content.texts import Texts
 from fmkit.data.examples import from_names, without_classes
 from fmkit.data.targets import LabelSets, Numbers
+from fmkit.store.run_reader import RunReader
 
 COMPOSED, APART = unicodedata.normalize("NFC", "café"), unicodedata.normalize("NFD", "café")
 
@@ -138,3 +142,33 @@ def test_open_labels_that_nobody_has_are_no_missing_columns():
     assert (data.examples.annotations.names, outputs) == (("a", "b"), None)
     data, outputs = dataset.align_present_annotations(annotated(LabelSets(("a",), yes)), run)
     assert (data.examples.annotations.names, outputs.tolist()) == (("a",), [0])
+
+
+UNITS = {
+    "percent and plain numbers": ("5%\n6%\n", "0.5\n0.6\n", "in %, and these are without a unit"),
+    "two currencies": ("$5.00\n$6.00\n", '"5,00 €"\n7 €\n', "in $, and these are in EUR"),
+    "one currency in two ways": ("5 €\n6 €\n", "EUR 5\nEUR 6\n", ""),
+    "plain numbers": ("5\n6\n", "7\n8\n", ""),
+}
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_the_unit_of_numbers_is_that_of_the_run(name, tmp_path, capsys):
+    learned, new, said = UNITS[name]
+    specs = []
+    for cells in (learned, new):
+        rows = [f"a text {n},{cell}" for n, cell in enumerate(cells.splitlines())]
+        (tmp_path / "t.csv").write_text("\n".join(["text,share", *rows]))
+        config = TextTableData(
+            root=str(tmp_path / "t.csv"), label_column="share", labels="numbers",
+            val_fraction=0.0, test_fraction=0.5,
+        )  # fmt: skip
+        specs.append(dataset.read(config, 0))
+    (tmp_path / "environment.json").write_text(json.dumps({"data": specs[0].spec.as_dict()}))
+    stored = RunReader(tmp_path).spec()
+    assert stored.units == specs[0].spec.units
+    dataset.align_annotations(specs[1], stored)
+    warned = capsys.readouterr().err
+    assert said in warned if said else not warned
+    dataset.align_annotations(specs[1], dataclasses.replace(stored, units={}))  # an older run
+    assert not capsys.readouterr().err

@@ -279,7 +279,9 @@ class NumberCells(LabelReader):
     def annotations(self, targets: list[tuple[float, ...]]) -> Numbers:
         """Numbers in the order of the columns."""
         values = np.array(targets, np.float64).reshape(len(targets), len(self.columns))
-        return Numbers(tuple(self.columns), values)
+        formats = {name: self._formats.get(name) for name in self.columns}
+        units = {name: format.unit if format else "" for name, format in formats.items()}
+        return Numbers(tuple(self.columns), values, units)
 
     def warnings(self, targets: list[tuple[float, ...]]) -> list[Finding]:
         """A warning where each point of a column may be one between thousands."""
