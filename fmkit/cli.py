@@ -13,7 +13,7 @@ COMMANDS = {
     "generate": ("generate:generate", "generate text with a causal language model"),
     "check": ("check:check", "inspect a dataset and report problems"),
     "tokenizer": ("tokenizer:tokenizer", "train a tokenizer on your own texts"),
-    "runs": ("runs:runs", "list, filter, show, compare, rank and remove runs"),
+    "runs": ("runs:runs", "list, filter, show, compare, rank, serve and remove runs"),
     "report": ("report:report", "write a page about a run, a sweep, or two runs side by side"),
     "cache": ("cache:cache", "list and clear cached backbone features"),
     "models": ("listings:models", "list models, their sizes, and what is installed"),

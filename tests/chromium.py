@@ -77,14 +77,17 @@ class Page:
         elif method == "Network.requestWillBeSent":
             self.requests.append(event["request"]["url"])
 
-    def open(self, path: Path, width: int = 1280, height: int = 900, dark: bool = False) -> None:
+    def open(
+        self, path: Path | str, width: int = 1280, height: int = 900, dark: bool = False
+    ) -> None:
         self.logs.clear()
         self.requests.clear()
         scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         self.call("Emulation.setEmulatedMedia", media="", features=scheme)
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height,
                   deviceScaleFactor=1, mobile=width < 600)  # fmt: skip
-        self.call("Page.navigate", url=path.resolve().as_uri())
+        url = path if isinstance(path, str) else path.resolve().as_uri()
+        self.call("Page.navigate", url=url)
         deadline = time.monotonic() + 30
         while self.run("document.readyState") != "complete" and time.monotonic() < deadline:
             time.sleep(0.05)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from fmkit.commands import run_listing, run_removal, run_tree
+from fmkit.commands import run_listing, run_removal, run_server, run_tree
 from fmkit.commands.options import parse_words
 from fmkit.commands.output import json_output, run_tables
 from fmkit.commands.output.run_tables import Rows
@@ -25,6 +25,7 @@ OPTIONS = {
     "data": ("", "`best` ranks only runs on this data, by its name: only those compare."),
     "split": ("", "`compare`: compares the predictions of this split one by one; or of `test`."),
     "loggers": ("", "`sync`: where to send a run, `mlflow,wandb`; by default where it was logged."),
+    "port": ("", "`serve`: a port; without it 8400, or a free one where that is taken."),
     "--csv": ("", "`list`, `where` and `best`: a CSV table with all columns."),
     "--yes": ("", "`rm` and `clean`: remove without asking."),
 }  # fmt: skip
@@ -33,7 +34,7 @@ OPTIONS = {
 _MANY = 1_000_000
 VERBS = {
     "list": (0, 0), "where": (0, 0), "show": (1, 1), "compare": (2, 2), "best": (0, 0),
-    "tree": (0, 1), "rm": (1, _MANY), "clean": (0, 0), "sync": (1, _MANY),
+    "tree": (0, 1), "serve": (0, 0), "rm": (1, _MANY), "clean": (0, 0), "sync": (1, _MANY),
 }  # fmt: skip
 """At least and at most how many runs each takes."""
 _EXPECTED = {
@@ -77,6 +78,8 @@ def runs(arguments: Sequence[str]) -> None:
         _show_ranking(runs_dir, metric, options.get("data"), as_csv)
     elif verb == "tree":
         run_tree.show(words[0] if words else None, runs_dir)
+    elif verb == "serve":
+        run_server.serve(runs_dir, options)
     elif verb == "rm":
         run_removal.remove(words, runs_dir, is_confirmed)
     elif verb == "sync":

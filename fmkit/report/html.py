@@ -15,7 +15,7 @@ from markupsafe import Markup, escape
 from fmkit.core import sanitize
 
 NOTHING = "–"
-_VOID = {"br", "hr", "img", "link", "meta"}
+_VOID = {"br", "hr", "img", "input", "link", "meta"}
 _LONGEST = 200  # characters of a name
 
 

@@ -29,7 +29,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
     });
   });
 }
-for (const chart of document.querySelectorAll("figure[data-hover]")) {
+const readByHover = (chart) => {
   const { points, series, box, range } = JSON.parse(chart.dataset.hover);
   const frame = chart.querySelector(".frame");
   const output = document.createElement("output");
@@ -74,4 +74,5 @@ for (const chart of document.querySelectorAll("figure[data-hover]")) {
     event.preventDefault();
     show(current < 0 && steps[event.key] === 1 ? 0 : current + steps[event.key]);
   });
-}
+};
+for (const chart of document.querySelectorAll("figure[data-hover]")) readByHover(chart);

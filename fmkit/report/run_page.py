@@ -72,19 +72,11 @@ def write(
         OSError: a file cannot be written.
     """
     began = time.monotonic()
-    record = RunRecord(folder)
-    if record.summary.state == run_index.BROKEN:
-        raise ArtifactError(f"run {folder}: {record.summary.reason}.")
+    record = _readable(folder)
     report = Report(output or folder / run_dir.REPORT)
     with charts.style():
         builder = _Builder(record, log)
-        sections = builder.sections()
-        text = page.render(record.title, header(record), sections)
-        if len(text.encode("utf-8", "backslashreplace")) > page.MAX_BYTES:
-            sections = [section for section in sections if section.identity not in _LARGE]
-            report.problems.append("pictures and texts of examples were left out for its size")
-            text = page.render(record.title, header(record), sections)
-        report.bytes = page.write(report.path, text)
+        report.bytes = page.write(report.path, _rendered(builder, report.problems))
         report.plots = save_plots(builder.charts, folder / run_dir.PLOTS)
     report.problems += builder.problems
     try:
@@ -94,6 +86,30 @@ def write(
         report.problems.append(f"model card: {type(error).__name__}: {error}")
     report.seconds = time.monotonic() - began
     return report
+
+
+def render(folder: Path) -> str:
+    """The page of a run, of which nothing is written; errors as of `write`."""
+    with charts.style():
+        return _rendered(_Builder(_readable(folder), log=lambda text: None), [])
+
+
+def _readable(folder: Path) -> RunRecord:
+    record = RunRecord(folder)
+    if record.summary.state == run_index.BROKEN:
+        raise ArtifactError(f"run {folder}: {record.summary.reason}.")
+    return record
+
+
+def _rendered(builder: "_Builder", problems: list[str]) -> str:
+    """The page, without its largest sections where it would be too large."""
+    record, sections = builder.record, builder.sections()
+    text = page.render(record.title, header(record), sections)
+    if len(text.encode("utf-8", "backslashreplace")) > page.MAX_BYTES:
+        sections = [section for section in sections if section.identity not in _LARGE]
+        problems.append("pictures and texts of examples were left out for its size")
+        text = page.render(record.title, header(record), sections)
+    return text
 
 
 _LARGE = ("examples", "batch")
