@@ -129,6 +129,7 @@ _KINDS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
         "unsupported": ("files that fmkit does not read: left out", ""),
         "unlabelled_table": ("tables that lack columns: left out", ""),
         "other_encoding": ("texts in another encoding than data.encoding: read as that", ""),
+        "source_text": ("texts that are the source of mails or pages: read as they stand", ""),
         "unclear_folders": ("folders that may be splits or classes", ""),
         "linked_twice": ("a folder that is linked twice: it is listed once", ""),
         "control_characters": ("control characters in a name", _RENAME),

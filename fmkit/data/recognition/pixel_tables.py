@@ -9,11 +9,15 @@ from fmkit.core.errors import DataError
 from fmkit.core.files import display_path
 from fmkit.data.formats.parquet_table import PARQUET
 from fmkit.data.formats.text_files import file_ending
-from fmkit.data.recognition.column_values import Columns
+from fmkit.data.recognition.column_values import Columns, filled
 
 _PIXEL = re.compile(r"(pixel|pix|px|p|x|column)?[ _-]?\d+([x_]\d+)?", re.IGNORECASE)
 _LEVEL = re.compile(r"\d{1,3}(\.0*)?")
 _FEWEST = 49  # pixels of a photo
+_LEVELS = re.compile(r"\d+")
+_PIXELS = re.compile(rf"\[?\s*\d{{1,3}}(?:[ ,]\s*\d{{1,3}}){{{_FEWEST - 1},}}\s*\]?")
+_PROBED = 5  # cells that are looked at
+_LABELS = ("label", "class", "target", "emotion")
 _SEPARATORS = {".tsv": ', sep="\\t"'}
 
 
@@ -37,6 +41,41 @@ def refuse_pixels(path: Path, columns: Columns, has_header: bool) -> None:
         f"{pixels[0]}, and fmkit reads photos as files or as arrays.",
         _save_arrays(path, others, shape, has_header),
     )
+
+
+def refuse_pixel_texts(path: Path, columns: Columns) -> None:
+    """Refuse a table with all pixels of a photo in one cell, as `70 80 82 ...`.
+
+    Raises:
+        DataError: it is such a table, with the lines that save it as an `.npz`.
+    """
+    for name, values in columns.items():
+        cells = [str(value) for value in filled(values)]
+        counts = {len(_LEVELS.findall(cell)) for cell in cells[:_PROBED]}
+        if not cells or not all(map(_PIXELS.fullmatch, cells[:_PROBED])) or len(counts) > 1:
+            continue
+        (count,) = counts
+        others = [other for other in columns if other != name]
+        usual = [other for other in others if other.strip().lower() in _LABELS]
+        raise DataError(
+            f"{display_path(path)} has the pixels of photos as text, {count:,} numbers a cell of "
+            f"{name}, and fmkit reads photos as files or as arrays.",
+            _save_cells(path, name, [*usual, *others][:1], _shape(count) or "HEIGHT, WIDTH"),
+        )
+
+
+def _save_cells(path: Path, name: str, label: list[str], shape: str) -> str:
+    """The lines that save a column with the pixels of a photo in each cell as an `.npz`."""
+    ending = file_ending(path.name)
+    reader = "read_parquet" if ending in PARQUET else "read_csv"
+    labels = f", labels=table[{label[0]!r}].to_numpy()" if label else ""
+    target = Path(path.name).with_suffix(".npz").name
+    return f"""Save them once as arrays, and learn from these:
+import numpy, pandas, re
+table = pandas.{reader}({path.name!r}{_SEPARATORS.get(ending, "")})
+pixels = [re.findall(r"\\d+", str(cell)) for cell in table[{name!r}]]
+images = numpy.array(pixels, "uint8").reshape(-1, {shape})
+numpy.savez({target!r}, images=images{labels})"""
 
 
 def _are_levels(values: Sequence[object]) -> bool:

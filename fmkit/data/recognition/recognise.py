@@ -22,6 +22,7 @@ from fmkit.data.formats.tables import ENDINGS as TABLES
 from fmkit.data.formats.tables import SHOWN_ENDINGS
 from fmkit.data.formats.text_files import guess_encoding
 from fmkit.data.images.image_file import EXTENSIONS, is_photo
+from fmkit.data.recognition.labelled_lines import refuse_labelled_lines
 from fmkit.data.recognition.result import Recognised, Request, recognised
 from fmkit.data.recognition.tables import recognise_table
 from fmkit.data.sources import conll, npz, text_folder
@@ -73,7 +74,7 @@ def _file(request: Request, path: Path) -> Recognised:
     if name.endswith(_TAGGED) or is_tagged:
         return recognised("conll", path, "sentences with a tag for each word")
     if name.endswith((*TEXTS, ".tsv")) or not path.suffix:
-        _refuse_fasttext(path)
+        refuse_labelled_lines(path, _first_lines(path), request.line)
         format = _row_format(path)
         if format is not None:
             with_format = replace(request, chosen={**format, **request.chosen})
@@ -373,7 +374,7 @@ def _nested_files(request: Request, folder: Path, count: int) -> Recognised:
 
 def _texts(request: Request, folder: Path, texts: Sequence[Path]) -> Recognised:
     """Text files directly in a folder: tagged words, a file for each class, or documents."""
-    _refuse_fasttext(texts[0])
+    refuse_labelled_lines(texts[0], _first_lines(texts[0]), request.line)
     if all(map(_is_tagged, texts[:3])):
         return recognised("conll", folder, "sentences with a tag for each word")
     names = [path.stem for path in texts]
@@ -383,20 +384,6 @@ def _texts(request: Request, folder: Path, texts: Sequence[Path]) -> Recognised:
     if few and all(len(_first_lines(path)) > 1 for path in texts):
         return recognised("text_folder", folder, "a file for each class, with a text per line")
     return recognised("text_files", folder, "documents without labels")
-
-
-def _refuse_fasttext(path: Path) -> None:
-    """Refuse a text of which every line begins with a label, as fastText's do.
-
-    Raises:
-        DataError: it is such a text.
-    """
-    lines = _first_lines(path)
-    if lines and all(line.startswith("__label__") for line in lines):
-        raise DataError(
-            f"{display_path(path)} is in fastText's format, a label and a text per line.",
-            "Save it as a table with the columns label and text, such as .csv.",
-        )
 
 
 def _is_tagged(path: Path) -> bool:

@@ -19,7 +19,7 @@ from fmkit.data.formats.text_files import GZIP, as_data_error, file_ending, is_w
 from fmkit.data.images.image_file import EXTENSIONS, is_photo
 from fmkit.data.recognition.column_roles import Roles, lacks_header, roles, text_column
 from fmkit.data.recognition.column_values import Columns, as_columns
-from fmkit.data.recognition.pixel_tables import refuse_pixels
+from fmkit.data.recognition.pixel_tables import refuse_pixel_texts, refuse_pixels
 from fmkit.data.recognition.result import Recognised, Request, recognised
 from fmkit.data.sources import photo_search
 from fmkit.data.sources.paths import find_file
@@ -44,6 +44,7 @@ def recognise_table(request: Request, path: Path) -> Recognised:
     if not columns:
         raise DataError(f"{shown} has no rows with names of columns.")
     _refuse_rejected(path, columns)
+    refuse_pixel_texts(path, columns)
     chosen, doubt = dict(request.chosen), ""
     if not {"path_column", "text_column"} & chosen.keys():
         ids, doubt = _column_of_ids(path, columns, format)

@@ -16,6 +16,7 @@ from fmkit.data.content.texts import Texts
 from fmkit.data.examples import Examples
 from fmkit.data.findings import Finding, UnusableInput, printable
 from fmkit.data.formats import file_type, tables
+from fmkit.data.formats.source_text import source_findings
 from fmkit.data.formats.text_files import BadEncoding, line_id, nonempty_lines, read_likely
 from fmkit.data.images.image_file import EXTENSIONS
 from fmkit.data.sources import directory
@@ -87,6 +88,7 @@ def _read_files(listing: Listing, config: TextFolderData) -> Examples:
         ]
     elif in_others:
         findings.append(_other_encodings(in_others, len(texts), config.encoding))
+    findings += source_findings(texts)
     return dataclasses.replace(examples, content=Texts(tuple(texts)), findings=tuple(findings))
 
 

@@ -734,3 +734,43 @@ def test_numbers_that_would_be_classes_or_others_are_refused(name, tmp_path):
     )
     with pytest.raises(DataError, match=f"column 'amount' has .*{content}"):
         collect(config)
+
+
+@pytest.mark.parametrize("cell", ["{}", "[{}]"])
+def test_pixels_in_one_cell_are_refused_with_the_lines_that_convert_them(cell, tmp_path):
+    levels = np.arange(640).reshape(10, 64) % 256
+    cells = [cell.format(" ".join(map(str, row))) for row in levels]
+    table(tmp_path, emotion=[0, 1] * 5, pixels=cells, Usage=["Training", "PublicTest"] * 5)
+    for chosen in ({}, {"text_column": "pixels", "label_column": "emotion"}):
+        with pytest.raises(DataError, match="64 numbers a cell of pixels") as raised:
+            recognise(Request("a", chosen), tmp_path / "data.csv")
+    code = raised.value.hint.partition("\n")[2]
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
+    saved = np.load(tmp_path / "data.npz")
+    assert np.array_equal(saved["images"], levels.reshape(10, 8, 8))
+    assert saved["labels"].tolist() == [0, 1] * 5
+
+
+@pytest.mark.parametrize("separator", [";", "|", ","])
+def test_lines_with_a_label_at_their_end_are_not_texts_without(separator, tmp_path):
+    lines = [f"{text}{separator}{name}" for text, name in zip(TEXTS, NAMES, strict=True)]
+    (tmp_path / "train.txt").write_text("\n".join(lines))
+    (tmp_path / "test.txt").write_text("\n".join(lines))
+    for path in (tmp_path, tmp_path / "train.txt"):
+        with pytest.raises(DataError, match=f"label per line, separated by '[{separator}]'"):
+            recognise(Request("a"), path)
+    for name in ("train", "test"):  # as the message says
+        (tmp_path / f"{name}.txt").rename(tmp_path / f"{name}.csv")
+    settings = recognise(Request("a"), tmp_path).settings
+    assert settings["data"] == "text_table"
+    assert (settings["data.text_column"], settings["data.label_column"]) == ("column_1", "column_2")
+
+
+def test_lines_that_end_in_words_of_their_own_are_texts(tmp_path):
+    (tmp_path / "a.txt").write_text(
+        "\n".join(f"{text}, as {n} said" for n, text in enumerate(TEXTS))
+    )
+    assert recognise(Request("a"), tmp_path / "a.txt").settings["data"] == "text_lines"
+    (tmp_path / "a.txt").write_text("\n".join(f"DESC:manner {text}" for text in TEXTS))
+    with pytest.raises(DataError, match="a label and a question per line"):
+        recognise(Request("a"), tmp_path / "a.txt")

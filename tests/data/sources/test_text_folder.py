@@ -306,3 +306,23 @@ def test_texts_without_a_usual_ending_are_read_where_all_are_texts(tmp_path, nam
     (tmp_path / "ham" / name.format(9)).write_bytes(b"\x89PNG\r\n\x1a\n\0\0")
     with pytest.raises(DataError, match="no text"):
         listed(tmp_path)
+
+
+SOURCES = {
+    "mails": "From: a@x.de\nSubject: Hi\nMIME-Version: 1.0\n\nR3Jvw59lciBTYWxl\n",
+    "web pages": "<!DOCTYPE html>\n<html><body><p>some text</p></body></html>",
+    "rich text": "{\\rtf1\\ansi some text}",
+    "": "Subject: a mail without parts\n\n<html> is a tag",
+}
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_mails_and_pages_are_read_with_a_warning(name, tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        for number in range(2):
+            (tmp_path / folder / f"{number}.txt").write_text(f"{SOURCES[name]}{folder}{number}")
+    examples = collect(TextFolderData(root=str(tmp_path)))
+    why = [finding.why for finding in examples.findings if finding.kind == "source_text"]
+    assert len(why) == bool(name)
+    assert not name or why[0].startswith(f"4 texts of 4 are {name}")

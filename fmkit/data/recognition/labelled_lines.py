@@ -1,0 +1,58 @@
+"""Texts with a label in each line, beside the text: refused, with the way to a table."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from fmkit.core.errors import DataError
+from fmkit.core.files import display_path
+
+_SEPARATORS = (";", "|", "\t", ",")
+_LABEL = re.compile(r"[^\W_][\w :/+-]{0,29}|\d{1,3}")
+_TREC = re.compile(r"[A-Z]{2,6}:\w+ \S.*")
+_FEWEST = 8  # lines by which it is known that their ends repeat
+_EXAMPLES = 4  # of a label on average, at least
+
+
+def refuse_labelled_lines(path: Path, lines: Sequence[str], example: str) -> None:
+    """Refuse a text whose lines have a label each: fastText's, or `text;label`.
+
+    Args:
+        lines: the first ones that are not empty.
+        example: the command line as it was typed.
+
+    Raises:
+        DataError: it is such a text.
+    """
+    shown = display_path(path)
+    if lines and all(line.startswith("__label__") for line in lines):
+        raise DataError(
+            f"{shown} is in fastText's format, a label and a text per line.",
+            "Save it as a table with the columns label and text, such as .csv.",
+        )
+    if len(lines) < _FEWEST:
+        return
+    if all(map(_TREC.fullmatch, (line.rstrip() for line in lines))):
+        raise DataError(
+            f"{shown} has a label and a question per line, such as {lines[0][:40]!r} (TREC's).",
+            "Save it as a table with the columns label and text, such as .csv.",
+        )
+    for separator in _SEPARATORS:
+        if label := _label(lines, separator):
+            raise DataError(
+                f"{shown} has a text and a label per line, separated by {separator!r}, such as "
+                f"{label!r}.",
+                "Rename it, and files like it, to end in .csv: these are read as tables. To learn "
+                f"from the lines as they stand, labels and all: {example} data=text_lines",
+            )
+
+
+def _label(lines: Sequence[str], separator: str) -> str:
+    """The first line's label, where few short ones end all lines after a separator; or empty."""
+    parts = [line.rstrip().rpartition(separator) for line in lines]
+    labels = [label.strip() for _, _, label in parts]
+    if not all(" " in text.strip() for text, _, _ in parts) or not all(
+        map(_LABEL.fullmatch, labels)
+    ):
+        return ""
+    return labels[0] if 1 < len({*labels}) <= len(labels) // _EXAMPLES else ""
