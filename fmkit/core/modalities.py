@@ -45,6 +45,9 @@ class ModalityEntry:
         corrupted_passes: `(EvaluationInputs, names, open_loader)` -> name, severity and
             EvaluationInputs of each evaluation of corrupted examples.
         predicts_features: a run without labels predicts features, rather than being refused.
+        share_errors: how many standard errors the validation loss of a share of fine-tuning may be
+            above the lowest one (`train/interpolation.py`): the more, the better few examples of
+            the kind are known to do by fine-tuning.
     """
 
     noun: str
@@ -66,6 +69,7 @@ class ModalityEntry:
     corruptions: Code = ""
     corrupted_passes: Code = ""
     predicts_features: bool = False
+    share_errors: int = 1
 
 
 MODALITIES: dict[str, ModalityEntry] = {
@@ -88,6 +92,7 @@ MODALITIES: dict[str, ModalityEntry] = {
         corruptions="fmkit.evaluation.robustness.corruptions:OF_IMAGES",
         corrupted_passes="fmkit.evaluation.robustness.evaluate:passes_over_images",
         predicts_features=True,
+        share_errors=2,
     ),
     "text": ModalityEntry(
         noun="text",
@@ -106,6 +111,7 @@ MODALITIES: dict[str, ModalityEntry] = {
         outputs="fmkit.evaluation.new_inputs:text_outputs",
         corruptions="fmkit.evaluation.robustness.corruptions:OF_TEXTS",
         corrupted_passes="fmkit.evaluation.robustness.evaluate:passes_over_texts",
+        share_errors=0,
     ),
 }
 """By modality."""
