@@ -14,6 +14,7 @@ from fmkit.core.files import absolute_path, display_path, matching_paths
 from fmkit.data.content.images import ImageArray, ImageFiles
 from fmkit.data.examples import Examples
 from fmkit.data.findings import printable
+from fmkit.data.formats.parquet_photos import photo_files
 from fmkit.data.formats.text_files import file_ending
 from fmkit.data.images.image_file import EXTENSIONS
 from fmkit.data.predict_inputs import (
@@ -29,6 +30,7 @@ from fmkit.data.predict_inputs import (
 from fmkit.data.sources import directory, npz, photo_search
 from fmkit.data.sources.directory import Listing
 from fmkit.data.sources.image_folder import PHOTOS
+from fmkit.data.sources.image_table import has_photos
 from fmkit.data.sources.paths import existing_path
 from fmkit.data.sources.photo_folders import new_folders
 from fmkit.data.sources.table_rows import row_id
@@ -163,6 +165,8 @@ def _photos_of_table(
     Where nothing is there, they start from the folder of training.
     """
     column = config.path_column or str(getattr(learned, "path_column", None) or "path")
+    if has_photos(table, column):
+        return _photos_inside(table, column, TableFormat.of(config, learned))
     rows = [*table_rows(table, [column], columns_hint(config, learned, ["path_column"]),
                         TableFormat.of(config, learned))]  # fmt: skip
     names = [row.cells.get(column, "") for row in rows]
@@ -184,6 +188,17 @@ def _photos_of_table(
             searched = " or ".join(map(display_path, folders))
             error = f"'{printable(listed)}' is not in {searched}" if listed else "no path"
         photos.append(_Photo(name, error and f"{row_id(row.index)}: {error}", row.cells))
+    return photos
+
+
+def _photos_inside(table: Path, column: str, format: TableFormat) -> list[_Photo]:
+    """The photos that are in a parquet file, with the other cells of their rows."""
+    photos = []
+    for row, path in zip(
+        table_rows(table, [], "", format), photo_files(table, column), strict=True
+    ):
+        error = row.fault or ("" if path else "no photo")
+        photos.append(_Photo(path, error and f"{row_id(row.index)}: {error}", row.cells))
     return photos
 
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from fmkit.config.saved_config import shell_setting
 from fmkit.core.errors import join_names
 from fmkit.core.sanitize import escape_invisible
 from fmkit.data.findings import UnusableInput
@@ -13,14 +14,6 @@ from fmkit.data.formats.text_files import BadEncoding, open_input
 
 PARQUET = (".parquet", ".pq")
 """How names of parquet files end."""
-
-SAVE_PHOTOS = """Save them once, in a folder for each class, and learn from that:
-import pandas, pathlib
-for number, row in pandas.read_parquet("FILE").iterrows():
-    folder = pathlib.Path("photos", str(row["label"]))
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{number}.png").write_bytes(row["image"]["bytes"])"""
-"""What to do about photos as Hugging Face's `datasets` writes them into a table."""
 
 _BATCH_ROWS = 1024  # rows that are decoded together, at most
 _BATCH_BYTES = 2**22  # approximate bytes of one column's cells that are decoded together
@@ -35,6 +28,7 @@ class ParquetTable:
         names: of its columns.
         class_names: by column, the names of the numbers in it, as `datasets` writes them.
         row_count: rows of the file.
+        photo_columns: those of `{"bytes": ..., "path": ...}`, as `datasets` writes photos.
     """
 
     def __init__(self, path: str) -> None:
@@ -51,6 +45,9 @@ class ParquetTable:
         self.names = list(self._schema.names)
         self.class_names = _class_names(dict(self._schema.metadata or {}))
         self.row_count = int(self._file.metadata.num_rows)
+        self.photo_columns = [
+            field.name for field in self._schema if "bytes: binary" in str(field.type)
+        ]
 
     def check_texts(self, columns: Sequence[str], may_have_lists: Sequence[str] = ()) -> None:
         """Raise `UnusableInput` if it lacks columns, or has lists or objects in them."""
@@ -58,10 +55,14 @@ class ParquetTable:
 
         check_columns(columns, self.names)
         fields = [self._schema.field(name) for name in columns if name not in may_have_lists]
-        photos = [field.name for field in fields if "bytes: binary" in str(field.type)]
+        photos = [name for name in columns if name in self.photo_columns]
         nested = [f"{f.name!r} is {f.type}" for f in fields if arrow.types.is_nested(f.type)]
         if photos:
-            raise UnusableInput("not_text", f"{photo_bytes(photos[0])}. {SAVE_PHOTOS}")
+            raise UnusableInput(
+                "not_text",
+                f"column {photos[0]!r} has photos in it, not texts: "
+                f"data=image_table {shell_setting('data.path_column', photos[0])}",
+            )
         if nested:
             raise ColumnError("not_text", f"column {join_names(nested)}; expected texts")
 
@@ -102,11 +103,6 @@ class ParquetTable:
             except BadEncoding as error:
                 fault = str(error)
             yield Row(index, index + 1, index * row_bytes, texts, fault)
-
-
-def photo_bytes(column: str) -> str:
-    """What is wrong with a column of photos, as a sentence without its point."""
-    return f"column {column!r} has photos in it, and fmkit reads photos that are files"
 
 
 def _parquet_error(error: Exception) -> UnusableInput:

@@ -143,7 +143,9 @@ def _parquet_records(
     has_answers = any(
         f"{name}{STATUS}" in table.names for name in table.names if name.endswith(ANSWERS)
     )
-    for number, cells in enumerate(table.rows(names), start=1):
+    photos = [name for name in table.photo_columns if names is None or name in names]
+    row_bytes = max((table.bytes_per_row(f"{name}.bytes") for name in photos), default=1)
+    for number, cells in enumerate(table.rows(names, row_bytes), start=1):
         for name, values in table.class_names.items() if class_names else ():
             if name in cells:
                 cells[name] = named(cells[name], values)
@@ -215,9 +217,12 @@ def read(
     """
     names = list(dict.fromkeys(columns))
     try:
-        if file_ending(table.name) in PARQUET:
-            ParquetTable(str(table)).check_texts(names, list_columns)
         shown = None if all_columns else names
+        if file_ending(table.name) in PARQUET:
+            parquet = ParquetTable(str(table))
+            parquet.check_texts(names, list_columns)
+            if all_columns and parquet.photo_columns:
+                shown = [name for name in parquet.names if name not in parquet.photo_columns]
         layout = (quotes, header, sheet)
         values = _records(table, encoding, layout, ("", ""), shown, names, class_names=True)
         for index, record in enumerate(values):

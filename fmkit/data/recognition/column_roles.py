@@ -28,9 +28,9 @@ from fmkit.data.recognition.column_values import (
     label_task,
     may_be_labels,
     measured_numbers,
+    photos_inside,
     refuse_decimal_commas,
     refuse_other_units,
-    refuse_photo_bytes,
 )
 from fmkit.data.split_names import split_of_name
 
@@ -167,7 +167,8 @@ def _content_and_labels(
     photo = _own(columns, chosen, "path_column") or _photo_column(columns)
     text = _own(columns, chosen, "text_column") or _text_column(columns, names)
     if photo is None and text is None:
-        refuse_photo_bytes(columns)
+        photo = photos_inside(columns)
+    if photo is None and text is None:
         raise ConfigError(
             f"no column has photos or texts in it; the table has {join_names(list(columns))}.",
             f"Name one: {example} data.text_column=COLUMN, or data.path_column=COLUMN for photos",

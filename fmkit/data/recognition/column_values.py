@@ -9,7 +9,6 @@ from typing import Any
 from fmkit.core.errors import ConfigError
 from fmkit.data.formats.amounts import amount_format, are_amounts
 from fmkit.data.formats.cells import EXCEL_ERRORS, parse_cell
-from fmkit.data.formats.parquet_table import SAVE_PHOTOS, photo_bytes
 from fmkit.data.formats.unread_numbers import (
     DOUBTFUL,
     REMEDY_OF_DOUBT,
@@ -162,15 +161,12 @@ def _are_joined(texts: Sequence[str], separator: str) -> bool:
     return sum(text in joined for text in with_separator) >= _NEARLY * len(with_separator) > 0
 
 
-def refuse_photo_bytes(columns: Columns) -> None:
-    """Refuse photos inside a table.
-
-    Raises:
-        ConfigError: a column has them.
-    """
+def photos_inside(columns: Columns) -> str | None:
+    """The column with photos themselves, as Hugging Face's `datasets` writes them."""
     for name, values in columns.items():
         if any(isinstance(value, dict) and "bytes" in value for value in values):
-            raise ConfigError(f"{photo_bytes(name)}.", SAVE_PHOTOS)
+            return name
+    return None
 
 
 def refuse_decimal_commas(columns: Columns, names: Sequence[str]) -> None:

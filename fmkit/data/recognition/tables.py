@@ -18,7 +18,7 @@ from fmkit.data.formats.tables import records
 from fmkit.data.formats.text_files import GZIP, as_data_error, file_ending, is_wide
 from fmkit.data.images.image_file import EXTENSIONS, is_photo
 from fmkit.data.recognition.column_roles import Roles, lacks_header, roles, text_column
-from fmkit.data.recognition.column_values import Columns, as_columns
+from fmkit.data.recognition.column_values import Columns, as_columns, photos_inside
 from fmkit.data.recognition.pixel_tables import refuse_pixel_texts, refuse_pixels
 from fmkit.data.recognition.result import Recognised, Request, recognised
 from fmkit.data.sources import photo_search
@@ -56,6 +56,7 @@ def recognise_table(request: Request, path: Path) -> Recognised:
         hint = escape_invisible(error.hint + (f" ({doubt})" if doubt else ""), keep="\n")
         raise ConfigError(f"{shown}: {escape_invisible(error.message)}", hint) from None
     is_found = table.source != "image_table" or "image_root" in chosen
+    is_found = is_found or photos_inside(columns) == table.keys.get("path_column")
     missing = "" if is_found else _add_image_root(table, path, columns)
     keys = vars(config_class("data", table.source)())
     table.keys |= {key: value for key, value in format.items() if key in keys}

@@ -15,13 +15,14 @@ from fmkit.core.errors import join_names, plural
 from fmkit.core.files import display_path
 from fmkit.data.content.images import ImageFiles
 from fmkit.data.examples import Examples
-from fmkit.data.findings import Finding, printable
+from fmkit.data.findings import Finding, UnusableInput, printable
+from fmkit.data.formats.parquet_photos import photo_columns, photo_files
 from fmkit.data.formats.tables import read
 from fmkit.data.sources import photo_search
 from fmkit.data.sources.paths import existing_path, file_sizes
 from fmkit.data.sources.split_folders import table_findings
 from fmkit.data.sources.table_files import TableFile
-from fmkit.data.sources.table_rows import UsableRows
+from fmkit.data.sources.table_rows import UsableRows, row_id
 
 _PROBED = 5  # paths by which the folder is known that all start from
 _HINT = (
@@ -41,6 +42,9 @@ def list_examples(config: ImageTableData) -> Examples:
     photos = _Photos(rows, folder or Path(os.path.commonpath([t.path.parent for t in tables])))
     listed_rows: list[_ListedRow] = []
     for table in tables:
+        if has_photos(table.path, config.path_column):
+            _add_photos_inside(table, config, rows)
+            continue
         table_rows = read(
             table.path, rows.columns, _HINT, list_columns=rows.list_columns, header=config.header,
             sheet=config.sheet,
@@ -67,6 +71,29 @@ def list_examples(config: ImageTableData) -> Examples:
     is_split = config.split_column or any(table.split for table in tables)
     rows.findings += [] if is_split else table_findings(rows.ids)
     return rows.examples(ImageFiles(tuple(rows.values), file_sizes(rows.values)))
+
+
+def has_photos(table: Path, column: str) -> bool:
+    """Whether a column of a table has photos themselves, not their paths."""
+    try:
+        return column in photo_columns(table)
+    except UnusableInput:  # reported where it is read
+        return False
+
+
+def _add_photos_inside(table: TableFile, config: ImageTableData, rows: UsableRows) -> None:
+    """Add the photos that are in a parquet file, by the numbers of their rows."""
+    columns = [name for name in rows.columns if name != config.path_column]
+    files = photo_files(table.path, config.path_column)
+    for row in read(table.path, columns, _HINT, list_columns=rows.list_columns):
+        where = f"{table.prefix}row {row.index + 1}"
+        labels, problems = rows.read_labels(row.cells, table.split)
+        problems += [] if files[row.index] else ["no photo"]
+        if row.fault:
+            problems = [row.fault]
+        rows.findings += [Finding("incomplete_row", where, problem) for problem in problems]
+        if not problems:
+            rows.add(f"{table.prefix}{row_id(row.index)}", files[row.index], labels)
 
 
 class _ListedRow(NamedTuple):

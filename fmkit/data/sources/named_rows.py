@@ -27,7 +27,7 @@ def named_rows(config: Any) -> list[tuple[str, Mapping[str, str]]] | None:
             header=config.header, sheet=config.sheet,
         ):  # fmt: skip
             name = table.prefix + row_id(row.index)
-            if isinstance(config, ImageTableData):
+            if isinstance(config, ImageTableData) and config.path_column in row.cells:
                 name = row.cells.get(config.path_column, "")
             rows.append((name, row.cells))
     return rows

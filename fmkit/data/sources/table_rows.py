@@ -25,6 +25,7 @@ from fmkit.data.formats.amounts import AmountFormat, amount, amount_format
 from fmkit.data.formats.annotation_exports import ANSWERS
 from fmkit.data.formats.cells import cell_text, parse_cell
 from fmkit.data.formats.delimited import Row
+from fmkit.data.formats.parquet_table import PARQUET
 from fmkit.data.formats.unread_numbers import (
     DOUBTFUL,
     MISSING,
@@ -445,8 +446,10 @@ class UsableRows:
     def _first_rows(self, file: TableFile) -> list[Row]:
         config, lists = self._config, self.list_columns
         encoding, quotes = getattr(config, "encoding", "utf-8"), getattr(config, "quotes", True)
+        inside = isinstance(config, ImageTableData) and file.path.name.endswith(PARQUET)
+        columns = [name for name in self.columns if not (inside and name in self._content)]
         rows = tables.read(
-            file.path, self.columns, "", encoding, quotes, None, lists,
+            file.path, columns, "", encoding, quotes, None, lists,
             header=config.header, sheet=config.sheet,
         )  # fmt: skip
         with contextlib.suppress(DataError, ConfigError):  # reported where all rows are read

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from fmkit.config.registry import config_class
-from fmkit.core.errors import ConfigError, DataError
+from fmkit.core.errors import DataError
 from fmkit.data.findings import UnusableInput
 from fmkit.data.formats.tables import records
 from fmkit.data.predict_inputs import list_texts
@@ -362,22 +362,6 @@ def test_other_files_of_coco_are_refused(value, why, tmp_path):
     with pytest.raises(UnusableInput) as raised:
         list(records(tmp_path / "a.json"))
     assert why in raised.value.why
-
-
-def test_photos_in_a_table_are_refused_with_the_lines_that_save_them(tmp_path):
-    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
-    photo = {"bytes": (tmp_path / "a.png").read_bytes(), "path": "a.png"}
-    pd.DataFrame({"image": [photo] * 4, "label": [0, 1] * 2}).to_parquet(tmp_path / "a.parquet")
-    with pytest.raises(ConfigError, match="'image' has photos in it") as raised:
-        recognise(Request("data"), tmp_path / "a.parquet")
-    lines = raised.value.hint.partition("\n")[2].replace("FILE", "a.parquet")
-    subprocess.run([sys.executable, "-c", lines], cwd=tmp_path, check=True)
-    saved = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.glob("photos/*/*"))
-    assert saved == ["photos/0/0.png", "photos/0/2.png", "photos/1/1.png", "photos/1/3.png"]
-    config = config_class("data", "image_table")(root=str(tmp_path / "a.parquet"))
-    config.path_column = "image"
-    with pytest.raises(DataError, match="'image' has photos in it"):
-        collect(config)
 
 
 def binary(text, answer, label="SPAM"):
