@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fmkit.commands import launch
+from fmkit.commands import label_check, launch
 from fmkit.commands.output import json_output
 from fmkit.commands.output.result_tables import new_table, print_table
 from fmkit.commands.training import early_checks
@@ -39,11 +39,20 @@ def check_data(config: CheckConfig) -> dict[str, Any]:
     from fmkit.data.quality import contact_sheet, inspect, report
 
     early_checks.require_package(config.data)
+    model = label_check.default_model(config) if config.label_errors else None
     folder = _output_folder(config.output)
     path, sheet = folder / run_dir.DATA_REPORT, folder / run_dir.CONTACT_SHEET
     seed = config.runtime.seed if config.data.split_seed is None else config.data.split_seed
     inspected = load.inspect(config.data, config.runtime, seed, path)
+    blocking = inspect.blocking_errors(inspected.findings, config.data.on_bad)
+    record: dict[str, Any] = {}
+    if model is not None and not blocking:
+        data = inspect.accept(inspected, config.data.on_bad)
+        more, record = label_check.examine(config, model, data, inspected.findings, folder)
+        inspected.findings.extend(more)
     content = report.report(config.data, inspected)
+    if record:
+        content["label_errors"] = record
     files.write_json(path, content)
     has_suspects = contact_sheet.draw(inspected, sheet)
     suspects = sheet if has_suspects else None
@@ -52,7 +61,7 @@ def check_data(config: CheckConfig) -> dict[str, Any]:
         {**content, "report": path, "suspects": suspects},
         lambda: _print_report(content, path, suspects),
     )
-    if inspect.blocking_errors(inspected.findings, config.data.on_bad):
+    if blocking:
         raise DataError("this dataset cannot be trained on; the errors are listed above.")
     inspect.accept(inspected, config.data.on_bad)
     load.quarantine_findings(config.data, inspected, path)
@@ -90,6 +99,8 @@ def _print_report(report: dict[str, Any], path: Path, suspects: Path | None) -> 
     if not report["findings"]:
         stdout.print("no problems found")
     for finding in report["findings"]:
+        if finding["kind"] == "label_error":
+            continue  # they have a table of their own
         severity, items = _SEVERITIES[finding["severity"]], finding["items"]
         stdout.print(f"\n{severity} {escape_markup(finding['title'])} ({finding['count']:,})")
         for item in items[:_MAX_ITEMS]:
@@ -99,6 +110,8 @@ def _print_report(report: dict[str, Any], path: Path, suspects: Path | None) -> 
             stdout.print(f"   and {len(items) - _MAX_ITEMS:,} more")
         if finding["advice"]:
             stdout.print(f"   [dim]{escape_markup(finding['advice'])}[/]")
+    if "label_errors" in report:
+        label_check.print_record(report["label_errors"])
     totals = ", ".join(plural(report[f"{severity}s"], severity) for severity in _SEVERITIES)
     stdout.print(f"\n{totals}")
     stdout.print(f"report: {escape_markup(str(path))}")

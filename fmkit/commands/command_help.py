@@ -116,12 +116,14 @@ COMMAND_HELP: dict[str, CommandHelp] = {
             "fmkit check photos": "a folder of photos, a table, whatever is there",
             "fmkit check task=regression data=text_table data.root=texts.csv": "labels as numbers",
             "fmkit check data=conll data.root=ner": "tagged words: a file, or train, dev and test",
+            "fmkit check photos label_errors=true":
+                "likely label errors, by a pretrained model: `fmkit guide label-errors`",
             "fmkit check data=image_folder data.root=photos output=report": "where reports go",
             "fmkit check data=image_folder data.root=photos data.on_bad=quarantine":
                 "move unreadable files to quarantine/, beside photos/",
         },
         f"[PATH] {_USAGE}",
-        ("data", "task", "runtime"),
+        ("data", "task", "model", "runtime"),
     ),
     "tokenizer": CommandHelp(
         {

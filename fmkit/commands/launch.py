@@ -123,8 +123,8 @@ def inherit(
     require_plugins(run, inherited, names)
     if not (run.config().get("model") or {}).get("lora_rank"):  # the stage decides
         user_keys |= {"model.lora_rank"}
-    if "data.root" in user_keys:  # the run's limit was meant for the run's data
-        user_keys |= {"data.limit"}
+    if "data.root" in user_keys:  # the run's limit and corrections were meant for the run's data
+        user_keys |= {"data.limit", "data.relabel"}
     task = run.config().get("task")
     entry = dict(tasks()).get(str(task.get("name"))) if isinstance(task, dict) else None
     if entry is not None and not entry.learns_columns:

@@ -86,6 +86,7 @@ def _recognised(line: CommandLine, typed: str, path: Path, named: set[str]) -> l
         for key, value in result.settings.items()
         if key.partition(".")[0] in types
         and (key != "task" or line.command != "check" or task_entry(value).learns)
+        and (key != "model" or line.command != "check")
         and (key not in named or key == "data.root")
         and value != getattr(config, key.removeprefix(prefix), None)
     }

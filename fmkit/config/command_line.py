@@ -46,7 +46,7 @@ _OPEN = re.compile(r"(stage\.[^.=]+\.rates|task\.objectives)[.=]")
 
 _PATH_KEYS = (
     "root", "image_root", "input", "output", "run", "runs_dir", "init", "weights", "tokenizer",
-    "preset", "cache_dir", "plugins", "prompts",
+    "preset", "cache_dir", "plugins", "prompts", "relabel",
 )  # fmt: skip
 """The last part of the names of keys that hold a path."""
 

@@ -277,7 +277,7 @@ def _normalise(value: Any) -> None:
         runtime.mlflow.tracking_uri = _absolute_uri(runtime.mlflow.tracking_uri)
     model = getattr(value, "model", None)
     for holder, names in (
-        (getattr(value, "data", None), ("root", "image_root")),
+        (getattr(value, "data", None), ("root", "image_root", "relabel")),
         (model, ("weights", "tokenizer")),
         (getattr(value, "runtime", None), ("cache_dir",)),
         (value, ("plugins",)),

@@ -179,7 +179,7 @@ def _typed(
         typed: Any = OmegaConf.to_object(merged)
     except OmegaConfBaseException as error:
         return None, [Problem(prefix, f"{prefix}: {str(error).splitlines()[0]}.")]
-    for key in ("root", "image_root"):
+    for key in ("root", "image_root", "relabel"):
         if isinstance(getattr(typed, key, None), str):
             setattr(typed, key, files.input_path(getattr(typed, key)))
     return typed, []

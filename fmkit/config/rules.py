@@ -165,6 +165,11 @@ def _problems_across_keys(config: Any) -> Iterator[Problem]:
         yield from _model_problems(config.model)
         yield from compatibility.problems(config)
     if isinstance(config, CheckConfig):
+        if config.model is not None and not config.label_errors:
+            message = "model is for label_errors=true, and fmkit check trains nothing. Add that."
+            yield Problem("model.name", message)
+        elif config.model is not None:
+            yield from _model_problems(config.model)
         yield from compatibility.task_and_data_problems(config)
     if isinstance(config, TokenizerConfig):
         yield from _tokenizer_problems(config)

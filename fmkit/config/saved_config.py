@@ -35,7 +35,7 @@ def section(config: Mapping[str, Any], group: str) -> Any:
     typed = _merged(config_class(group, str(values.get("name"))), values, f" ({group})")
     if isinstance(typed, JointConfig):
         typed.objectives = {name: _objective(row) for name, row in typed.objectives.items()}
-    for name in ("root", "image_root") if group == "data" else ():
+    for name in ("root", "image_root", "relabel") if group == "data" else ():
         if interpolation.is_interpolated(values.get(name)):
             setattr(typed, name, input_path(getattr(typed, name)))
     return typed

@@ -21,6 +21,8 @@ class ModalityEntry:
         noun: one example, in messages.
         plural: several examples.
         models: models for it, as a message names them.
+        feature_model: the pretrained model whose features describe examples where none is named;
+            empty where there is none.
         open_loader: `(Examples, task, backbone, DataConfig, RuntimeConfig) -> Loader`.
         input_size: the attribute of a backbone that says how large its inputs are, such as
             `image_size`; a run's record has it.
@@ -53,6 +55,7 @@ class ModalityEntry:
     noun: str
     plural: str
     models: str = ""
+    feature_model: str = ""
     open_loader: Code = ""
     input_size: str = ""
     input_phrase: str = ""
@@ -77,6 +80,7 @@ MODALITIES: dict[str, ModalityEntry] = {
         noun="image",
         plural="images",
         models="such as model=efficientnet_lite0",
+        feature_model="efficientnet_lite0",
         open_loader="fmkit.data.loaders.image_loader:open_loader",
         input_size="image_size",
         input_phrase="at {0} x {0}",
@@ -98,6 +102,7 @@ MODALITIES: dict[str, ModalityEntry] = {
         noun="text",
         plural="texts",
         models="model=minilm, model=small_bert, or model=hub with model.preset",
+        feature_model="minilm",
         open_loader="fmkit.data.loaders.text_loader:open_loader",
         input_size="max_length",
         input_phrase="on texts of up to {} tokens",

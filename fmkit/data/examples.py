@@ -100,7 +100,9 @@ class Content(Columnar):
 class Examples(Columnar):
     """Examples of one data set, with or without classes, all splits together."""
 
-    columns: ClassVar = ("ids", "labels", "content", "splits", "groups", "annotations")
+    columns: ClassVar = (
+        "ids", "labels", "content", "splits", "groups", "annotations", "listed_strata"
+    )  # fmt: skip
     # Identities that survive moving the data and listing it again: the path relative to the root
     # with forward slashes, or `row-000012`; unique.
     ids: Sequence[str]
@@ -111,6 +113,9 @@ class Examples(Columnar):
     groups: np.ndarray | None = None  # a name each, (N,); a group is never divided between splits
     findings: tuple[Finding, ...] = ()  # problems that listing the source has shown
     annotations: Annotations | None = None  # targets that are not classes; `classes` is empty then
+    # The stratum of each example before `data.relabel`, (N,): a corrected label leaves its example
+    # in the split that it was in. None: no label was changed.
+    listed_strata: np.ndarray | None = None
 
     @cached_property
     def fingerprint(self) -> str:

@@ -116,6 +116,14 @@ _KINDS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
             "Metrics of the held-out split are too optimistic.",
         ),
         "near_leak": ("nearly the same photo in two splits", "Metrics may be too optimistic."),
+        "feature_leak": (
+            "nearly the same in two splits by the features of a pretrained model",
+            "Look at them: metrics may be too optimistic. data.group_column keeps groups together.",
+        ),
+        "label_error": (
+            "labels that are likely wrong",
+            "Look at them, correct the file, and name it: data.relabel=FILE",
+        ),
         "near_two_classes": ("nearly the same photo under two classes", "Check them."),
         "equal_two_classes": ("equal examples under two classes", "Check the labels."),
         "duplicate": ("exact copies", ""),
@@ -177,6 +185,8 @@ _KINDS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
         ),
     },
     (NOTE, ""): {
+        "relabelled": ("labels that data.relabel has changed", ""),
+        "removed": ("examples that data.relabel leaves out", ""),
         "without_label": ("examples without labels", ""),
         "answer_in_word": (
             "questions whose answer is a part of a word",

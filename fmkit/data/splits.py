@@ -15,7 +15,7 @@ from fmkit.core.errors import ConfigError, DataError, combine_messages, join_nam
 from fmkit.core.types import SPLITS, DataSpec
 from fmkit.data import class_checks
 from fmkit.data.examples import Examples
-from fmkit.data.stratify import allocate, hash_ranks, ranked_members, strata
+from fmkit.data.stratify import allocate, hash_ranks, listed_strata, ranked_members
 
 Splits = dict[str, np.ndarray]
 """By split name, positions of its examples."""
@@ -151,7 +151,7 @@ def _hold_out_examples(
     examples: Examples, members: np.ndarray, val: float, test: float, seed: int
 ) -> Splits:
     """Held-out examples, stratified by class, or by the rarest label of a set."""
-    stratum, stratum_count = strata(examples)
+    stratum, stratum_count = listed_strata(examples)
     labels, split_count = stratum[members], 1 + (val > 0) + (test > 0)
     counts = np.bincount(labels, minlength=stratum_count)
     if not examples.classes and len(members) < split_count:
@@ -196,7 +196,7 @@ def _hold_out_groups(
     For sets of labels, by the rarest label that most of them have. Groups without which training
     would lack a class or a label stay in it.
     """
-    stratum, stratum_count = strata(examples)
+    stratum, stratum_count = listed_strata(examples)
     names, numbers = np.unique(group_names[members], return_inverse=True)
     sizes = np.bincount(numbers)
     votes = np.zeros((len(names), stratum_count), dtype=np.int64)

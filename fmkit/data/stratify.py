@@ -74,6 +74,13 @@ def strata(examples: Examples) -> tuple[np.ndarray, int]:
     return own or (examples.labels, max(1, len(examples.classes)))
 
 
+def listed_strata(examples: Examples) -> tuple[np.ndarray, int]:
+    """The strata as of `strata` by the labels that the source lists, whatever became of them."""
+    stratum, count = strata(examples)
+    listed = examples.listed_strata
+    return (stratum, count) if listed is None else (listed, max(count, int(listed.max()) + 1))
+
+
 def limit_examples(examples: Examples, limit: int | None) -> Examples:
     """At most `limit` examples, the same share of each class and named split, in the old order.
 
@@ -84,7 +91,7 @@ def limit_examples(examples: Examples, limit: int | None) -> Examples:
     """
     if limit is None or limit >= len(examples):
         return examples
-    stratum, count = strata(examples)
+    stratum, count = listed_strata(examples)
     cells = stratum.astype(np.int64)
     if examples.splits is not None:
         _, split_numbers = np.unique(examples.splits, return_inverse=True)

@@ -97,9 +97,13 @@ def read_split(
     fingerprint = data.spec.fingerprint
     if is_new:
         return SplitData(data, split, fingerprint[:8])
-    has_changed = fingerprint != run.data(objective).get("fingerprint")
+    learned = run.data(objective)
+    has_changed = fingerprint != learned.get("fingerprint")
+    if has_changed and split != "all" and _is_relabelled_alone(data_config, trained_on, learned):
+        chosen = data if recorded is None else _recorded_split(data, split, recorded, False)
+        return SplitData(chosen, split, fingerprint[:8])
     if has_changed and split != "all":
-        recorded = _own_split(data, split, recorded, run.data(objective))
+        recorded = _own_split(data, split, recorded, learned)
     if recorded is not None:
         data = _recorded_split(data, split, recorded, has_changed)
     elif has_changed and split != "all":
@@ -169,6 +173,16 @@ def _without_absent_columns(data: DataConfig) -> DataConfig:
     columns_there = [name for name in columns if name in present]
     changes: dict[str, Any] = {"label_columns": columns_there or columns}
     return dataclasses.replace(data, **changes)
+
+
+def _is_relabelled_alone(data: DataConfig, trained_on: DataConfig, learned: dict[str, Any]) -> bool:
+    """Whether data differs from what a run learned by `data.relabel` and nothing else."""
+    from fmkit.data.sources import registry
+
+    if data.relabel == trained_on.relabel:
+        return False
+    before = registry.collect(dataclasses.replace(data, relabel=trained_on.relabel))
+    return before.fingerprint == learned.get("fingerprint")
 
 
 def _own_split(

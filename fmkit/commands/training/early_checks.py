@@ -1,12 +1,13 @@
 """What is refused before there is a run folder: it takes no framework, and no data, to know it."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from fmkit.config.registry import source_entry
 from fmkit.config.schema.commands import TrainConfig
+from fmkit.config.schema.model import ModelConfig
 from fmkit.config.schema.runtime import RuntimeConfig
 from fmkit.config.schema.task import JointConfig
 from fmkit.core import optional_packages
@@ -31,12 +32,25 @@ def refuse(config: TrainConfig) -> None:
         ArtifactError: the package that the model comes in is not installed.
         DataError: the package that the data come in is not installed, or there is no such path.
     """
+    require_model(config.model, list(_data_of(config)))
+    for data in _data_of(config):
+        require_package(data)
+        _require_path(data)
+    require_loggers(config.runtime)
+
+
+def require_model(model: ModelConfig, datasets: Sequence[Any]) -> None:
+    """Refuse a model that does not read such data, or whose package is not installed.
+
+    Raises:
+        ConfigError: the model does not read such data, or its preset is unknown.
+        ArtifactError: the package that the model comes in is not installed.
+    """
     from fmkit.models import registry
 
-    model = config.model
     _require_preset(model.preset)
     reads = registry.modality(model)
-    for data in _data_of(config):
+    for data in datasets:
         needed = source_entry(data.name).modality
         if reads and needed and reads != needed:
             raise registry.wrong_modality(model, reads, needed)
@@ -49,10 +63,6 @@ def refuse(config: TrainConfig) -> None:
             f"model={model.name} needs {subject} {names}, which {verb} not installed.",
             optional_packages.how_to_install(packages) + without,
         )
-    for data in _data_of(config):
-        require_package(data)
-        _require_path(data)
-    require_loggers(config.runtime)
 
 
 def require_loggers(runtime: RuntimeConfig) -> None:

@@ -35,6 +35,7 @@ _NOT_COMPUTED = (
         "plugins",
         "data.root",
         "data.image_root",
+        "data.relabel",
         "runtime.verbose",
         "runtime.report",
     ),

@@ -157,6 +157,7 @@ def _load_data(
     """The checked and split dataset, and of a joint run those of its other objectives."""
     from fmkit.data import dataset, load
     from fmkit.data.content.images import describe_grey_range
+    from fmkit.data.sources import relabel
 
     split_seed = _split_seed(config)
     report = run.folder / run_dir.DATA_REPORT
@@ -177,6 +178,9 @@ def _load_data(
     log(config, run, f"data: {run_description.describe_data(config, data.spec)}{counts.pop('')}")
     for name, text in counts.items():
         log(config, run, f"data of {name}: {text}")
+    for part in (data, *others.values()):
+        if changes := relabel.describe(part.examples.findings):
+            log(config, run, f"data: {changes}")
     for grey_range in dict.fromkeys(part.spec.grey_range for part in (data, *others.values())):
         if grey_range is not None:
             what = describe_grey_range(grey_range)

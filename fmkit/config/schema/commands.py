@@ -282,4 +282,13 @@ class CheckConfig:
     output: str | None = key(
         None, "Folder for the report and the contact sheet; null is a new one in `checks/`."
     )
+    label_errors: bool = key(
+        False,
+        "Find labels that are likely wrong, hard examples, and near duplicates across splits, by "
+        "the features of a pretrained model.",
+    )
+    model: ModelConfig | None = key(
+        None,
+        "Group: the model for `label_errors`; null is `efficientnet_lite0`, or `minilm` for texts.",
+    )
     plugins: str | None = key(None, "A Python file with MODELS, DATA or TASKS tables of your own.")

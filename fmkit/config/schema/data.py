@@ -131,6 +131,11 @@ class DataConfig:
         "`true`, `false`, or `auto` (a pretrained model, fewer than 500 examples for validation).",
         choices=("auto", "true", "false"),
     )
+    relabel: str | None = key(
+        None,
+        "A table of corrected labels: `example`, `path` or `text`, and `label`; `drop` leaves out. "
+        "`fmkit check label_errors=true` writes one. Null changes nothing.",
+    )
     on_bad: str = key(
         "error",
         "Unusable files or rows: `error` (exit 3), `skip` them, or `quarantine` (move) the files.",

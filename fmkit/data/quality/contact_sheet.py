@@ -13,7 +13,8 @@ from fmkit.data.quality.inspect import Inspection
 
 SHOWN = (
     *(kind for kind, about in FINDING_KINDS.items() if about.fault == FILE),
-    "two_classes", "equal_two_classes", "near_two_classes", "leak", "near_leak",
+    "two_classes", "equal_two_classes", "near_two_classes", "leak", "near_leak", "feature_leak",
+    "label_error",
     "duplicate", "near_duplicate", "animated", "blank", "few_levels", "wrong_extension",
 )  # fmt: skip
 """Kinds of findings that have pictures."""

@@ -26,7 +26,8 @@ def names() -> list[str]:
 
 
 def collect(config: DataConfig) -> Examples:
-    """The examples that a config names, cut to `config.limit`, with all that is wrong with them.
+    """The examples that a config names, relabelled by `config.relabel` and cut to `config.limit`,
+    with all that is wrong with them.
 
     Raises:
         ConfigError: no source has that name.
@@ -36,6 +37,10 @@ def collect(config: DataConfig) -> Examples:
     from fmkit.data.stratify import limit_examples
 
     examples = registry.load(rows.source_entry(config.name).reader)(config)
+    if config.relabel is not None:
+        from fmkit.data.sources import relabel
+
+        examples = relabel.apply(examples, config)
     if examples.content.are_pieces:  # the limit is one of documents, not of pieces
         return examples
     return limit_examples(examples, config.limit)
