@@ -27,8 +27,10 @@ from fmkit.config.saved_config import quote
 from fmkit.config.schema.runtime import RuntimeConfig
 from fmkit.core import console, machine, safe_io, signals
 from fmkit.core.errors import ArtifactError, ConfigError, received
-from fmkit.store import metrics_log, run_dir, run_index
+from fmkit.store import metrics_log, run_dir, run_index, run_query
+from fmkit.store.run_query import Query
 from fmkit.store.run_reader import RunReader
+from fmkit.store.run_table import RunTable
 
 if TYPE_CHECKING:
     import keras
@@ -259,11 +261,25 @@ def load(
     return Run(run_index.resolve(str(run), Path(runs_dir)), plugins)
 
 
-def runs(runs_dir: str | Path = "runs") -> pd.DataFrame:
-    """All runs under a folder, newest first: a row per run with its state and its metrics."""
+def runs(
+    runs_dir: str | Path = "runs", where: str = "", sort: str = "", columns: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Runs under a folder, newest first: a row per run with its state and its metrics.
+
+    Args:
+        runs_dir: the folder.
+        where: conditions as of `fmkit runs where`: `"test.accuracy>0.9 model.name=small_cnn"`.
+        sort: keys with commas, `-` before one that falls: `"-test.accuracy"`.
+        columns: keys of the config and the like, besides the id; empty: all of the status.
+
+    Raises:
+        ConfigError: a condition is wrong, or no run has a key.
+    """
     import pandas as pd
 
-    rows = [run_index.row(run) for run in run_index.runs(Path(runs_dir))]
+    query = Query(run_query.parse_text(where), run_query.parse_keys(sort))
+    selection = run_query.select(RunTable(Path(runs_dir)), query, columns)
+    rows = run_query.rows(selection, columns)
     return pd.DataFrame(rows) if rows else pd.DataFrame(columns=["folder", "id", "state"])
 
 

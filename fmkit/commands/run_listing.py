@@ -16,7 +16,7 @@ from fmkit.core.errors import ConfigError, closest_names, received, short_repr
 from fmkit.evaluation.write import escape_formula
 from fmkit.store import run_content, run_index, run_query
 from fmkit.store.run_index import RunSummary
-from fmkit.store.run_query import Query, Selection
+from fmkit.store.run_query import Query
 from fmkit.store.run_table import RunTable
 
 KEYS = ("sort", "columns", "limit")
@@ -52,7 +52,8 @@ def show(words: Sequence[str], options: Mapping[str, str], as_csv: bool, is_wher
 
     def view() -> None:
         if as_csv:
-            _print_csv(selection, chosen)
+            columns = ["id", *chosen] if chosen else ["folder", "id", "state"]
+            write_csv(run_query.rows(selection, chosen), columns)
         elif selection.runs:
             shown = run_tables.listing(selection, chosen, varied, {} if varied else overrides)
             console.stdout.print(shown)
@@ -99,17 +100,6 @@ def objects(
             for number, row in enumerate(rows)
         ]
     return rows
-
-
-def _print_csv(selection: Selection, chosen: Sequence[str]) -> None:
-    """A row per run: the columns that were chosen, or all, then the values that were asked for."""
-    rows = []
-    for number, run in enumerate(selection.runs):
-        asked = {key: column[number] for key, column in selection.values.items()}
-        own = {"id": run.id} if chosen else run_index.row(run)
-        shown = chosen or [key for key in asked if key not in own]
-        rows.append(own | {key: asked[key] for key in shown})
-    write_csv(rows, ["id", *chosen] if chosen else ["folder", "id", "state"])
 
 
 def write_csv(rows: Sequence[Mapping[str, Any]], without_rows: Sequence[str]) -> None:

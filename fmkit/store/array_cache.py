@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from fmkit.core import atomic_dir, fault_injection, files
+from fmkit.store import run_files
 from fmkit.store.lock import Lock
 
 MANIFEST = atomic_dir.MANIFEST
@@ -42,8 +43,12 @@ DOCUMENTS = "documents"
 
 
 def clear_scans(root: Path) -> None:
-    """Delete the checks of images and documents; a run that is reading them has its own copy."""
-    shutil.rmtree(root / DOCUMENTS, ignore_errors=True)
+    """Delete the checks of images and documents, and what lists of runs were read from.
+
+    A run that is reading checks has its own copy.
+    """
+    for folder in (DOCUMENTS, run_files.FOLDER):
+        shutil.rmtree(root / folder, ignore_errors=True)
     for suffix in ("", "-journal"):
         (root / f"{SCANS}{suffix}").unlink(missing_ok=True)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fmkit.core.errors import ConfigError, plural, received, short_repr
-from fmkit.store import lock
+from fmkit.store import lock, run_index
 from fmkit.store.run_index import RunSummary
 from fmkit.store.run_table import AGE, RunTable
 
@@ -249,6 +249,17 @@ def select(table: RunTable, query: Query, columns: Sequence[str] = ()) -> Select
         {key: [values[key][row] for row in shown] for key in dict.fromkeys(asked)},
         len(rows), {key: count for key, count in without.items() if count}, remarks,
     )  # fmt: skip
+
+
+def rows(selection: Selection, columns: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """A row per run: the id and `columns`, or all of its summary and the values asked for."""
+    result = []
+    for number, run in enumerate(selection.runs):
+        asked = {key: values[number] for key, values in selection.values.items()}
+        own = {"id": run.id} if columns else run_index.row(run)
+        shown = columns or [key for key in asked if key not in own]
+        result.append(own | {key: asked[key] for key in shown})
+    return result
 
 
 def _values(table: RunTable, keys: Sequence[str]) -> dict[str, list[Any]]:

@@ -5,8 +5,9 @@ import time
 
 import pytest
 
+import fmkit
 from fmkit.core.errors import ConfigError
-from fmkit.store import run_files, run_query
+from fmkit.store import array_cache, run_files, run_query
 from fmkit.store.run_query import Condition, Query
 from fmkit.store.run_table import RunTable
 
@@ -115,6 +116,16 @@ def test_a_damaged_config_hides_no_other_run(root, content):
     assert RunTable(root).column("model.name") == ["small_cnn", "minilm", None, "small_cnn"]
 
 
+def test_the_python_front_has_the_same_conditions(root):
+    table = fmkit.runs(root, where="test.accuracy>0.9", sort="-test.accuracy")
+    assert list(table["id"]) == ["d", "a"]
+    table = fmkit.runs(root, columns=["model.name", "test.accuracy"])
+    assert list(table.columns) == ["id", "model.name", "test.accuracy"]
+    assert list(table["model.name"]) == ["small_cnn", "minilm", "small_cnn", "small_cnn"]
+    with pytest.raises(ConfigError, match="Did you mean"):
+        fmkit.runs(root, sort="test.acuracy")
+
+
 class TestCache:
     """Files of many runs are read once, and again when they change."""
 
@@ -154,6 +165,13 @@ class TestCache:
         monkeypatch.setattr("fmkit.store.run_table._figures", lambda path: calls.append(path) or {})
         assert self.answers(settled) != first
         assert calls
+
+    def test_it_is_cleared_with_the_feature_cache(self, settled):
+        self.answers(settled)
+        cache = run_files.RunFiles(settled)._cache
+        assert cache.is_file()
+        array_cache.clear_scans(cache.parent.parent)
+        assert not cache.exists()
 
     @pytest.mark.parametrize("damage", [b"no database", b"SQLite format 3\0", None])
     def test_a_damaged_cache_changes_nothing(self, settled, damage):
