@@ -36,8 +36,9 @@ from fmkit.data.formats.text_files import (
 )
 from fmkit.data.images.image_file import EXTENSIONS
 from fmkit.data.sources import conll, directory, text_folder, token_table
-from fmkit.data.sources.directory import FileKind
+from fmkit.data.sources.directory import FileKind, is_documentation
 from fmkit.data.sources.squad import Keys, read_entries
+from fmkit.data.sources.table_files import is_submission
 from fmkit.data.sources.table_rows import row_id
 from fmkit.data.sources.tagged_sentences import Sentence
 from fmkit.data.sources.text_table import text_problems
@@ -46,6 +47,7 @@ STDIN = "-"
 """The input that is what the process reads from stdin."""
 
 ANY_FILE = FileKind("file", ("",))
+_TABLES = FileKind("table", tables.ENDINGS)
 _OTHER_TABLES = (".txt", "")
 """Endings of tables that have to be named; in prediction, where the run's table has such a name."""
 _QUESTION_FILES = (".json", ".jsonl", ".ndjson")
@@ -305,7 +307,13 @@ def _texts_of(
 ) -> list[Text]:
     ending, encoding = file_ending(source.name), format.encoding
     rows: Iterable[Text]
-    if source.is_file() and pair_column is not None and ending in _QUESTION_FILES:
+    if source.is_dir() and (below := tables_below(source, bool(pair_column))):
+        rows = (
+            (f"{printable(name)}:{row[0]}", *row[1:])
+            for name, path in below
+            for row in _texts_of(path, text_column, pair_column, format, hint)
+        )
+    elif source.is_file() and pair_column is not None and ending in _QUESTION_FILES:
         rows = _questions(source, text_column, pair_column, encoding)
     elif format.matches(source):
         rows = _table_texts(source, text_column, pair_column, format, hint)
@@ -320,6 +328,21 @@ def _texts_of(
         expected = "Expected a text per line, a folder of .txt, .text or .md files, or a table."
         raise DataError(f"input: {source} has no text.", expected)
     return texts
+
+
+def tables_below(folder: Path, reads_tables: bool) -> list[tuple[str, Path]]:
+    """The tables in a folder by their relative paths; none where it has text files as well.
+
+    Args:
+        reads_tables: text files are not read anyway.
+    """
+    listing = directory.all_files(folder, _TABLES, outside_links=True)
+    if not reads_tables:
+        texts = directory.all_files(folder, FileKind("text", text_folder.ENDINGS), True)
+        if not all(is_documentation(Path(path)) for path in texts.paths):
+            return []
+    pairs = zip(listing.ids, map(Path, listing.paths), strict=True)
+    return sorted(pair for pair in pairs if not is_submission(pair[0]))
 
 
 def _text_inputs(rows: Sequence[Text], text_column: str, pair_column: str | None) -> TextInputs:
@@ -461,17 +484,31 @@ def read_words(config: PredictConfig, learned: Any) -> TextInputs:
             learned_column = getattr(learned, "word_column", None)
             column = learned_column if isinstance(learned_column, int) else 1
             return list_words(source, config.word_column or column, format.encoding)
-        if format.matches(source):
-            settings = replace(
-                learned, encoding=format.encoding, quotes=format.quotes, header=format.header,
-                sheet=format.sheet_of(source),
+        below = [("", source)] if format.matches(source) else []
+        if source.is_dir():
+            below = tables_below(source, reads_tables=True)
+        if below:
+            return _word_inputs(
+                [sentence for name, path in below
+                 for sentence in _words_of_table(path, name, learned, format)]
             )  # fmt: skip
-            hint = (
-                f"The run was trained on a table with {learned.word_column!r}. For a table of "
-                "sentences, name its column: text_column=NAME"
-            )
-            return _word_inputs(token_table.read_words(source, settings, hint))
     return read_texts(config, learned)
+
+
+def _words_of_table(path: Path, name: str, learned: Any, format: TableFormat) -> list[Sentence]:
+    """The sentences of a table by the columns of training; `name` is that of one of several."""
+    settings = replace(
+        learned, encoding=format.encoding, quotes=format.quotes, header=format.header,
+        sheet=format.sheet_of(path),
+    )  # fmt: skip
+    hint = (
+        f"The run was trained on a table with {learned.word_column!r}. For a table of sentences, "
+        "name its column: text_column=NAME"
+    )
+    sentences = token_table.read_words(path, settings, hint)
+    for sentence in sentences:
+        sentence.name = f"{printable(name)}:{sentence.name}" if name else sentence.name
+    return sentences
 
 
 def _is_word_file(source: str) -> bool:

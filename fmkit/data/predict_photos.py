@@ -26,6 +26,7 @@ from fmkit.data.predict_inputs import (
     sources_of,
     stdin_file,
     table_rows,
+    tables_below,
 )
 from fmkit.data.sources import directory, npz, photo_search
 from fmkit.data.sources.directory import Listing
@@ -118,7 +119,14 @@ def photos_of_examples(examples: Examples) -> PhotoInputs:
 
 def _photos_at(source: Path, config: PredictConfig, learned: Any) -> list[_Photo]:
     if source.is_dir():
-        return _photos_below(source)
+        photos = _photos_below(source)
+        below = [] if photos else tables_below(source, reads_tables=True)
+        for _, table in below:
+            photos += _photos_of_table(table, table.parent, config, learned)
+        if not photos:
+            endings = ", ".join(sorted(EXTENSIONS))
+            raise DataError(f"input: {source} has no photo ({endings}), and no table of photos.")
+        return photos
     if not source.is_file():
         expected = "a photo, a folder, a table or a .npz file that exists"
         raise DataError(received("input", display_path(source), expected))
@@ -132,14 +140,14 @@ def _photos_at(source: Path, config: PredictConfig, learned: Any) -> list[_Photo
 
 
 def _photos_below(folder: Path) -> list[_Photo]:
-    """A row for each photo below a folder, also of one that cannot be read.
+    """A row for each photo below a folder, also of one that cannot be read; none without any.
 
     Files of other kinds are left out, and counted in a line.
     """
     listing = directory.all_files(folder, PHOTOS, outside_links=True)
     photos = [_Photo(path) for path in listing.paths]
     if not photos:
-        raise DataError(f"input: {folder} has no photo ({', '.join(sorted(EXTENSIONS))}).")
+        return []
     for finding in listing.all_findings():
         if finding.kind == "unsupported":
             console.info(f"{display_path(folder)}: {finding.why}")

@@ -300,3 +300,46 @@ def test_a_table_whose_name_ends_as_that_of_the_run(tmp_path):
         config = PredictConfig(run="last", input=str(tmp_path / name))
         learned = TextTableData(root=root, text_column="column_2")
         assert read_texts(config, learned).texts.texts == ("one", "two")
+
+
+def test_a_folder_of_tables_is_read_table_by_table(tmp_path):
+    for name, text in (("b.csv", "text,note\nfour,x\n"), ("a.jsonl", '{"text": "one"}\n'),
+                       ("sub/c.csv", "text\nseven\n"), ("sample_submission.csv", "id\n1\n"),
+                       ("README.md", "about them\n")):  # fmt: skip
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_text(text)
+    config = PredictConfig(run="r", input=str(tmp_path / "in"))
+    found = read_texts(config, TextTableData())
+    assert found.ids == (
+        "a.jsonl:row-000000", "b.csv:row-000000", "sub/c.csv:row-000000"
+    )  # fmt: skip
+    assert found.texts.texts == ("one", "four", "seven")
+    assert found.columns["note"] == [None, "x", None]
+    (tmp_path / "in" / "d.txt").write_text("a text")  # then the texts are what is meant, as before
+    read = rows(read_texts(config, TextTableData()))
+    assert read["d.txt"] == ("a text", "")
+
+
+def test_a_folder_of_tables_of_pairs_of_words_and_of_photos(tmp_path):
+    from PIL import Image
+
+    for kind, text in (("pairs", "text,other\na,b\n"), ("words", 'tokens\n"[""x"", ""y""]"\n'),
+                       ("photos", "path\np.png\n")):  # fmt: skip
+        for name in ("one.csv", "two.csv"):
+            (tmp_path / kind).mkdir(exist_ok=True)
+            (tmp_path / kind / name).write_text(text)
+    config = PredictConfig(run="r", input=str(tmp_path / "pairs"))
+    assert read_texts(config, TextTableData(pair_column="other")).texts.pairs == ("b", "b")
+    found = read_words(replace(config, input=str(tmp_path / "words")), TokenTableData())
+    assert found.ids == ("one.csv:row-000000", "two.csv:row-000000")
+    assert found.texts.texts == ("x y", "x y")
+    (tmp_path / "pictures").mkdir()
+    Image.new("RGB", (9, 9)).save(tmp_path / "pictures" / "p.png")
+    config = replace(
+        config, input=str(tmp_path / "photos"), image_root=str(tmp_path / "pictures")
+    )  # fmt: skip
+    photos = read_photos(config, ImageTableData())
+    assert photos.names == (str(tmp_path / "pictures" / "p.png"),) * 2
+    (tmp_path / "none").mkdir()
+    with pytest.raises(DataError, match=r"has no photo .* and no table of photos"):
+        read_photos(replace(config, input=str(tmp_path / "none")), ImageTableData())
