@@ -138,10 +138,12 @@ def _explain_batch(
             continue
         row["picture"] = f"{number + 1:0{digits}}.png"
         truth = request.truths[number] if request.truths else ""
+        is_right = answers[at] == truth if truth and network.kind != "numbers" else None
         about = f"{method.title}: {method.shows.format(target)}"
         pictures.draw(
             request.folder / row["picture"], images[at], made.values[at], request.ids[number],
-            f"{answers[at]}{_shown(network, outputs[at], answers[at], names)}", truth, about,
+            f"{answers[at]}{_shown(network, outputs[at], answers[at], names)}", truth,
+            is_right, about,
         )  # fmt: skip
     return made.values, targets
 

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from fmkit.core import files
 from fmkit.core.sanitize import escape_invisible
+from fmkit.explain.pictures import font as font_of
 
 _SIDE, _INPUT_SIDE, _GAP, _LINE, _TEXT = 150, 220, 14, 19, 13
 _PAPER, _INK, _FAINT, _FRAME = (255, 255, 255), (26, 26, 26), (95, 95, 95), (190, 190, 190)
@@ -33,7 +34,7 @@ def draw(path: Path, photo: Captioned, rows: Sequence[tuple[str, Sequence[Captio
     _paste(sheet, pen, (_GAP, _GAP), photo, _INPUT_SIDE)
     for number, (heading, pictures) in enumerate(rows):
         top, left = _GAP + number * row_height, 2 * _GAP + _INPUT_SIDE
-        pen.text((left, top - 4), heading, _INK, ImageFont.load_default(_TEXT + 1))
+        pen.text((left, top - 4), heading, _INK, font_of(_TEXT + 1))
         for place, picture in enumerate(pictures):
             _paste(sheet, pen, (left + place * (_SIDE + _GAP), top + _LINE), picture, _SIDE)
     with files.replacing(path) as temporary:
@@ -54,7 +55,7 @@ def _paste(
         sheet.paste(shown, (left + (side - size[0]) // 2, top + (side - size[1]) // 2))
     pen.rectangle((left, top, left + side - 1, top + side - 1), outline=_FRAME)
     for number, line in enumerate(lines):
-        font = ImageFont.load_default(_TEXT)
+        font = font_of(_TEXT)
         text = escape_invisible(line)[:200]
         while text and pen.textlength(text, font=font) > side:
             text = f"{text[:-2]}…" if len(text) > 2 else ""

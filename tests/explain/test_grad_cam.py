@@ -70,8 +70,8 @@ def branched():
     x = keras.layers.Conv2D(4, 3, padding="same", name="stem")(x)
     y = keras.layers.Conv2D(4, 3, padding="same", name="inside")(x)
     x = keras.layers.Add(name="sum")([x, y])
-    x = keras.layers.MaxPooling2D(4, name="four")(x)
-    x = keras.layers.MaxPooling2D(2, name="two")(x)
+    x = keras.layers.MaxPooling2D(2, name="eight")(x)
+    x = keras.layers.MaxPooling2D(4, name="two")(x)
     x = keras.layers.GlobalAveragePooling2D()(x)
     return keras.Model(images, keras.layers.Dense(2)(x))
 
@@ -79,8 +79,8 @@ def branched():
 def test_maps_that_all_outputs_depend_on_and_the_last_with_enough_cells():
     model = branched()
     maps = feature_maps(model)
-    assert list(maps) == ["stem", "sum", "four", "two"]
-    assert chosen_layer(maps) == "four"
+    assert list(maps) == ["stem", "sum", "eight", "two"]
+    assert chosen_layer(maps) == "eight"
     assert chosen_layer({"two": maps["two"]}) == "two"
     network = Network(model, "classes", layer="sum")
     image = np.full((1, SIZE, SIZE, 3), 100, np.float32)
@@ -92,7 +92,7 @@ def test_maps_that_all_outputs_depend_on_and_the_last_with_enough_cells():
 def test_a_layer_that_gives_no_map_is_refused_with_those_that_do():
     with pytest.raises(ConfigError, match="'inside'") as caught:
         _ = Network(branched(), "classes", layer="inside").feature_map
-    assert "stem, sum, four" in str(caught.value)
+    assert "stem, sum, eight" in str(caught.value)
 
 
 def test_many_photos_have_the_outputs_of_few(linear, images):

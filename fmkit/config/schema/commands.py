@@ -162,7 +162,7 @@ class ExplainConfig:
         None, "Class, label or number to explain; null is what is predicted, of numbers the first."
     )
     layer: str | None = key(
-        None, "Layer whose output Grad-CAM uses; null is the last with at least 4 x 4 cells."
+        None, "Layer whose output Grad-CAM uses; null is the last with at least 6 x 6 cells."
     )
     check: bool = key(False, "Evaluate the explanations: deletion, insertion, randomised weights.")
     output: str | None = key(
