@@ -91,11 +91,12 @@ COMMAND_HELP: dict[str, CommandHelp] = {
     "explain": CommandHelp(
         {
             "fmkit explain run=last": "16 test examples, the worst mistakes first",
-            "fmkit explain run=last photo.jpg": "what the prediction for a photo is based on",
+            "fmkit explain run=last photo.jpg": "what a prediction is based on",
             "fmkit explain run=last photos target=cat": "what speaks for a class",
             "fmkit explain run=last split=val limit=50 check=true":
                 "and how far the explanations can be trusted",
-            "fmkit explain run=last photos method=occlusion": "by another method",
+            'fmkit explain run=last "I loved it"': "which words speak for the answer",
+            "fmkit explain run=last photo.jpg method=nearest": "similar training photos",
         },
         "run=RUN [INPUT ...] [KEY=VALUE ...]",
         groups=("runtime",),

@@ -64,6 +64,7 @@ class MarkedText:
         words: of the text.
         scores: of the words, (W,); 0 of those that are not read.
         removed: positions of words that were left out.
+        sides: what words with scores above and below 0 do.
     """
 
     name: str
@@ -71,6 +72,7 @@ class MarkedText:
     words: TextWords
     scores: np.ndarray
     removed: Collection[int] = ()
+    sides: tuple[str, str] = ("for", "against")
 
     def pieces(self, longest: int | None = None) -> list[Piece]:
         """The text in pieces, a blank line between the two of a pair.
@@ -108,7 +110,7 @@ class MarkedText:
     def lists(self) -> list[str]:
         """What the marks say, in lines: the strongest words with their scores."""
         lines = []
-        for title, sign in (("for", 1), ("against", -1)):
+        for title, sign in zip(self.sides, (1, -1), strict=True):
             if words := self.strongest(sign):
                 listed = ", ".join(f"{word} {score:+.3g}" for word, score in words)
                 lines.append(f"{title}: {listed}")

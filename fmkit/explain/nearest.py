@@ -71,16 +71,18 @@ class TrainingExamples:
         raise IndexError(position)
 
     def neighbours(
-        self, cosines: np.ndarray, answer: str
+        self, cosines: np.ndarray, answer: str, other: str | None = None
     ) -> tuple[list[Neighbour], list[Neighbour]]:
         """The nearest examples, and the nearest with another label than an answer.
 
         Args:
             cosines: of an input with each, (M,).
             answer: in words; empty where no answer is simply another one, as of numbers.
+            other: the label of the second ones; None: any but the answer.
         """
         order = np.argsort(-cosines, kind="stable").tolist()
-        others = [k for k in order if self.labels[k] != answer][:OTHERS] if answer else []
+        is_other = [label != answer if other is None else label == other for label in self.labels]
+        others = [k for k in order if is_other[k]][:OTHERS] if answer else []
         nearest, different = (
             [Neighbour(k, self.labels[k], float(cosines[k])) for k in chosen]
             for chosen in (order[:NEAREST], others)
@@ -110,6 +112,11 @@ def explain(request: Request) -> Result:
     training = training_examples(trained, extractor, config.runtime)
     cosines = similarities(features, training.features)
     result = Result([], request.columns(entry.noun, support="nearest"))
+    other = None
+    if request.target is not None and answers.kind == "classes":
+        other = answers.names[request.target]
+    elif request.target is not None:
+        result.notes.append("target: it is used with classes only, and changed nothing here.")
     for number, name in enumerate(request.ids):
         row: dict[str, Any] = {"id": name}
         result.rows.append(row)
@@ -119,7 +126,7 @@ def explain(request: Request) -> Result:
         row |= answers.row(outputs[number], int(answers.targets(outputs[[number]])[0]))
         row |= request.truth(number)
         answer = "" if answers.kind == "numbers" else row["prediction"]
-        nearest, others = training.neighbours(cosines[number], answer)
+        nearest, others = training.neighbours(cosines[number], answer, other)
         row["nearest"] = [_neighbour_row(training, neighbour) for neighbour in nearest]
         row["other_answers"] = [_neighbour_row(training, neighbour) for neighbour in others]
         row["support"] = _support(nearest, answer)
@@ -155,7 +162,7 @@ def training_examples(
         except DataError as error:
             raise DataError(
                 f"method=nearest needs the data that run {run.id} was trained on: {error.message}",
-                error.hint or "Bring it back to where it was, or take another method.",
+                "Bring it back to where it was, or take a method that needs no training data.",
             ) from error
         # Data that has changed may be divided anew.
         learned = [k for k, name in enumerate(part.examples.ids) if name not in tested]
@@ -229,17 +236,18 @@ def _support(nearest: Sequence[Neighbour], answer: str) -> str:
     if not answer:
         return ", ".join(neighbour.label for neighbour in nearest)
     same = sum(neighbour.label == answer for neighbour in nearest)
-    return f"{same} of {len(nearest)} have this label"
+    return f"{same} of the {len(nearest)} nearest have this label"
 
 
 def _block(row: Mapping[str, Any], about: str) -> Text:
     """The neighbours of an input for a terminal."""
     shown = Text(sanitize.escape_invisible(row["id"]), style="bold")
     shown.append(f"  {sanitize.escape_invisible(about)}", style="not bold")
-    shown.append(f"; of the nearest {row['support']}" if row["other_answers"] else "", "not bold")
+    shown.append(f"; {row['support']}" if row["other_answers"] else "", "not bold")
     for title, key in (("nearest", "nearest"), ("of another answer", "other_answers")):
         for number, near in enumerate(row[key]):
-            what = near.get("text", near["id"]).split()
+            texts = [near[key] for key in ("text", "pair") if key in near]
+            what = (" / ".join(texts) or near["id"]).split()
             line = f"{near['similarity']:.3f}  {near['label']}  {' '.join(what)[:_SHOWN]}"
             lead = f"\n  {title}:\n" if number == 0 else "\n"
             shown.append(f"{lead}    {sanitize.escape_invisible(line)}", style="not bold")

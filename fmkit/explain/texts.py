@@ -49,7 +49,9 @@ def explain(request: Request) -> Result:
         made: Attributions = compute(network, words, target)
         row |= answers.row(outputs[0], target) | request.truth(number)
         row |= _attributions_row(words, is_read, made)
-        texts_marked.append(MarkedText(row["id"], answers.sentence(row), words, made.scores))
+        sides = ("raises it", "lowers it") if answers.kind == "numbers" else ("for", "against")
+        about = answers.sentence(row)
+        texts_marked.append(MarkedText(row["id"], about, words, made.scores, sides=sides))
         scored.append(ScoredText(words, is_read, target, made.scores))
     result.notes = _notes(result.rows, network.max_length)
     if request.config.check:

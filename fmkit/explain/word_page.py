@@ -32,8 +32,9 @@ article {{ border-top: 1px solid var(--line); padding: .8rem 0; break-inside: av
 def write(folder: Path, title: str, texts: Sequence[MarkedText]) -> Path:
     """Write the page into a folder; its path."""
     legend = Markup(
-        '<p class="about">A solid line: the word speaks for what is explained; a dashed one: '
-        "against it. The thicker, the more. A word that is struck through was left out.</p>"
+        '<p class="about">A solid line: the word speaks for what is explained (raises a number); '
+        "a dashed one: against it. The thicker, the more. A word that is struck through was left "
+        "out.</p>"
     )
     articles = Markup("\n").join(map(_article, texts))
     page = Markup(

@@ -17,9 +17,9 @@ _TITLES = {
                 "examples with a middling error."),
 }  # fmt: skip
 _ABOUT_WORDS = (
-    "A solid line below a word: it speaks for what was predicted; a dashed one: against it. The "
-    "thicker, the more. By integrated gradients, of as many texts as a twentieth of the run's time "
-    "allows."
+    "A solid line below a word: it speaks for what was predicted (raises a number); a dashed "
+    "one: against it. The thicker, the more. By integrated gradients, of as many texts as a "
+    "twentieth of the run's time allows."
 )
 _ABOUT_MAPS = (
     "Beside a photo Grad-CAM: the brighter, the more a place speaks for what was predicted."

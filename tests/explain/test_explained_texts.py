@@ -90,6 +90,12 @@ def test_the_nearest_training_examples_are_scikit_learns(trained):
             assert one["text"] == training.examples.content.texts[place]
 
 
+def test_of_a_named_class_are_the_nearest_others(trained):
+    for target, name in enumerate(trained.spec.classes):
+        for row in explained(trained, "nearest", None, target).rows:
+            assert {one["label"] for one in row["other_answers"]} == {name}
+
+
 def test_data_that_is_gone_is_named(tmp_path):
     run = kept_run("texts", tmp_path)
     (tmp_path / "texts.csv").unlink()
