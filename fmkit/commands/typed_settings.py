@@ -11,6 +11,7 @@ from fmkit.config.schema.keys import field_types
 from fmkit.core import console
 from fmkit.core.errors import ConfigError, closest_names, join_names, short_repr
 from fmkit.core.files import display_path, matching_paths
+from fmkit.data.sources.paths import ADDRESS, DOWNLOAD
 from fmkit.models.hub import preset_list
 from fmkit.store import run_index
 from fmkit.store.run_reader import RunReader
@@ -146,6 +147,8 @@ def _existing(line: CommandLine, typed: str) -> Path:
         words = [word.replace(typed, close[0]) for word in [*line.paths, *line.words]]
         hint = f"Did you mean {' or '.join(close)}? {_command(line, words)}"
     key = "" if line.paths else "data.root: "
+    if "://" in typed:
+        raise ConfigError(f"{key}{short_repr(typed)} {ADDRESS}.", DOWNLOAD)
     raise ConfigError(f"{key}{short_repr(typed)}: no such file or folder.", hint)
 
 

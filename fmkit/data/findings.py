@@ -145,6 +145,7 @@ _KINDS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
         "plural_twins": ("class names of which one is the plural of the other", _ONE_SPELLING),
         "number_twins": ("class names that are the same number", _ONE_SPELLING),
         "number_classes": ("classes that are numbers", ""),
+        "date_classes": ("classes that a spreadsheet has made dates of", ""),
         "mirrored_classes": (
             "classes that a flip turns into each other",
             "Set data.flip=none (recipe=auto does).",

@@ -24,6 +24,7 @@ _PARTS = (
 """Keys of lists that are parts of one record, and not records."""
 _CHATS = ("messages", "conversation", "conversations", "turns")
 """Those whose objects are messages, or else records: of a help desk, say."""
+_MANY = 10  # objects in a list that are rather records than parts of one
 _DEEPEST = 5  # objects in objects that are searched
 
 
@@ -91,7 +92,46 @@ def _rows(value: dict[str, Any], list_key: str, record_key: str, is_one_line: bo
         return [value]
     if rows := _only_list(value):
         return rows
+    _refuse_lists(value)
     return [value] if is_one_line and not record_key and not _has_texts_in_lists(value) else value
+
+
+def _refuse_lists(value: dict[str, Any]) -> None:
+    """Refuse an object of which it cannot be told which list has the records.
+
+    Raises:
+        UnusableInput: it has several lists of objects, one with many; or lists of lists.
+    """
+    lists = {name: inner for name, inner in value.items() if isinstance(inner, list) and inner}
+    objects = {n: len(rows) for n, rows in lists.items() if all(isinstance(r, dict) for r in rows)}
+    names = [name for name in objects if name not in _PARTS and objects[name] >= _MANY]
+    if names and len(objects) > 1 and not {"images", "annotations"} & objects.keys():
+        listed = join_names([f"{name} ({count})" for name, count in objects.items()], 5)
+        raise UnusableInput(
+            "not_text",
+            f"the JSON has several lists of objects, {listed}, and one is read: save it alone, as "
+            f"json.dump(json.load(open(PATH))[{max(names, key=objects.__getitem__)!r}], "
+            'open("records.json", "w")) does',
+        )
+    rows = [name for name, inner in lists.items() if all(map(_is_labelled_text, inner))]
+    if rows and len(lists) == len(value):
+        raise UnusableInput(
+            "not_text",
+            f"the JSON has lists of [text, label] under {join_names(rows, 5)}; expected objects. "
+            f"Save each as a table, as pandas.DataFrame(json.load(open(PATH))[{rows[0]!r}], "
+            f'columns=["text", "label"]).to_csv("{rows[0]}.csv", index=False) does',
+        )
+
+
+def _is_labelled_text(row: Any) -> bool:
+    """Whether a list is of a text and what it is labelled as."""
+    return (
+        isinstance(row, list)
+        and len(row) == 2
+        and isinstance(row[0], str)
+        and " " in row[0].strip()
+        and isinstance(row[1], str | int)
+    )
 
 
 def _only_list(value: dict[str, Any]) -> list[Any]:

@@ -76,7 +76,9 @@ def records(
         is_empty = False
         yield record
     if is_empty:
-        raise UnusableInput("empty_file", "")
+        has_header = file_ending(path.name) in (*CSV, *EXCEL, *PARQUET)
+        why = "it has a header and no row below it" if has_header else ""
+        raise UnusableInput("empty_file", why)
 
 
 _Layout = tuple[bool, bool | None, str | None]

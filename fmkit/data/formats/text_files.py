@@ -325,6 +325,6 @@ def as_data_error(
         shown = "UTF-8" if encoding == "utf-8" else encoding
         return DataError(f"{path} is not {shown}: {error.reason}.", hint)
     if error.kind == "empty_file":
-        return DataError(f"{path} is empty.", hint)
+        return DataError(f"{path} is empty{f': {error.why}' if error.why else ''}.", hint)
     verb = " cannot be read" if error.kind in ("unreadable", "special_file") else ""
     return DataError(f"{path}{verb}: {error.why}.", hint)

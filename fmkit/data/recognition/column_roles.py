@@ -23,6 +23,7 @@ from fmkit.data.recognition.column_values import (
     are_plain_numbers,
     are_rising,
     are_spans,
+    are_words,
     filled,
     have_yes,
     label_task,
@@ -57,6 +58,8 @@ _STATE = re.compile(
     re.IGNORECASE,
 )
 """Columns about the work on a row, which are hardly the label where another one may be."""
+_REPEATED = 0.1  # of the texts of a column, different ones that are answers by rote, not the text
+_FEW_FLAGS = 3  # columns of true and false that may be states of a row rather than labels
 _SPANS = ("spans", "entities", "ner", "label", "labels")
 _NEARLY = 0.8
 
@@ -164,7 +167,8 @@ def _content_and_labels(
     columns: Columns, names: Mapping[str, str], chosen: Mapping[str, Any], example: str
 ) -> Roles:
     """Photos or texts, with or without labels."""
-    photo = _own(columns, chosen, "path_column") or _photo_column(columns)
+    is_pair = any(first in names and second in names for first, second in _PAIRS)
+    photo = _own(columns, chosen, "path_column") or (None if is_pair else _photo_column(columns))
     text = _own(columns, chosen, "text_column") or _text_column(columns, names)
     if photo is None and text is None:
         photo = photos_inside(columns)
@@ -203,6 +207,8 @@ def _add_labels(
     """Add the columns of labels, out of the rest of the columns, to what a table is."""
     flags = _flags(columns, rest)
     label = _own(columns, chosen, "label_column") or _responses(columns)
+    if label is None and "label_columns" not in chosen:
+        _refuse_few_flags(columns, rest, flags, example)
     label = label or _label_column(columns, rest, example)
     refuse_decimal_commas(columns, rest if label is None else [label])
     is_unlabelled_photo = "path_column" in result.keys and label is None and len(flags) < 2
@@ -251,13 +257,14 @@ def _text_column(columns: Columns, names: Mapping[str, str]) -> str | None:
 
 
 def _text_lengths(columns: Columns) -> dict[str, tuple[bool, float]]:
-    """By column of texts of several words: whether they differ, and their mean length."""
+    """By column of texts of several words: whether many differ, and their mean length."""
     lengths = {}
     for name, values in columns.items():
         texts = [value for value in filled(values) if isinstance(value, str)]
         spaces = sum(value.strip().count(" ") for value in texts)
         if texts and spaces >= len(texts) and not _is_id(name):
-            lengths[name] = len({*texts}) > 1, sum(map(len, texts)) / len(texts)
+            many_differ = len({*texts}) > max(1, _REPEATED * len(texts))
+            lengths[name] = many_differ, sum(map(len, texts)) / len(texts)
     return lengths
 
 
@@ -271,6 +278,25 @@ def _other_texts(columns: Columns, names: Sequence[str]) -> list[str]:
         and usual & {*re.split(r"[\W_]+", name.strip().lower())}
         and not _may_be_label(name, columns[name])
     ]
+
+
+def _refuse_few_flags(
+    columns: Columns, rest: Sequence[str], flags: Sequence[str], example: str
+) -> None:
+    """Ask which of a few columns of true and false has the labels: others may be a row's state.
+
+    Raises:
+        ConfigError: it cannot be told.
+    """
+    are_named = any(name.strip().lower() in _LABEL for name in rest)
+    if are_named or not 1 < len(flags) <= _FEW_FLAGS or not are_words(columns, flags):
+        return
+    others = _other_labels(columns, [name for name in rest if name not in flags])
+    raise ConfigError(
+        f"which column has the labels? It may be {' or '.join([*flags, *others][:5])}.",
+        f"Say which: {example} {shell_setting('data.label_column', flags[0])} (or a label for each "
+        f"of yes and no: task=multi_label {shell_setting('data.label_columns', [*flags])})",
+    )
 
 
 def _label_column(columns: Columns, rest: Sequence[str], example: str) -> str | None:

@@ -86,6 +86,12 @@ def are_flags(values: Sequence[Any]) -> bool:
     return bool(texts) and texts <= {*_NO, "1", "1.0", "true"}
 
 
+def are_words(columns: Columns, flags: Sequence[str]) -> bool:
+    """Whether columns of labels of yes or no say true or false, rather than 1 or 0 or a mark."""
+    words = ("true", "false")
+    return all(str(value).strip().lower() in words for n in flags for value in filled(columns[n]))
+
+
 def are_plain_numbers(texts: Sequence[str]) -> bool:
     """Whether all texts are numbers without a unit, and there are some."""
     return bool(texts) and all(map(_NUMBER.fullmatch, texts))

@@ -1,5 +1,7 @@
 """Texts with a label in each line, beside the text: refused, with the way to a table."""
 
+import contextlib
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,6 +47,16 @@ def refuse_labelled_lines(path: Path, lines: Sequence[str], example: str) -> Non
                 "Rename it, and files like it, to end in .csv: these are read as tables. To learn "
                 f"from the lines as they stand, labels and all: {example} data=text_lines",
             )
+
+
+def rename_hint(lines: Sequence[str]) -> str:
+    """How a file with an unknown ending is read by another name; empty where it is not a text."""
+    if not lines or any(not line.isprintable() for line in lines[0].split("\t")):
+        return ""
+    with contextlib.suppress(ValueError):
+        if isinstance(json.loads(lines[0]), dict):
+            return "It seems to be JSON lines: give it a name that ends in .jsonl. "
+    return "If it is a text with a line per example, give it a name that ends in .txt or .csv. "
 
 
 def _label(lines: Sequence[str], separator: str) -> str:

@@ -22,7 +22,7 @@ from fmkit.data.formats.tables import ENDINGS as TABLES
 from fmkit.data.formats.tables import SHOWN_ENDINGS
 from fmkit.data.formats.text_files import guess_encoding
 from fmkit.data.images.image_file import EXTENSIONS, is_photo
-from fmkit.data.recognition.labelled_lines import refuse_labelled_lines
+from fmkit.data.recognition.labelled_lines import refuse_labelled_lines, rename_hint
 from fmkit.data.recognition.result import Recognised, Request, recognised
 from fmkit.data.recognition.tables import recognise_table
 from fmkit.data.sources import conll, npz, text_folder
@@ -89,8 +89,8 @@ def _file(request: Request, path: Path) -> Recognised:
         endings = ", ".join([*_ARRAYS, *TEXTS, *_TAGGED])
         raise DataError(
             f"{shown} is not a data set that fmkit reads.",
-            "It reads a folder of photos or texts, or a file whose name ends in "
-            f"{endings}, {SHOWN_ENDINGS}.",
+            f"{rename_hint(_first_lines(path))}It reads a folder of photos or texts, or a file "
+            f"whose name ends in {endings}, {SHOWN_ENDINGS}.",
         )
     return recognise_table(request, path)
 

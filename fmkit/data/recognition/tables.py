@@ -45,6 +45,7 @@ def recognise_table(request: Request, path: Path) -> Recognised:
         raise DataError(f"{shown} has no rows with names of columns.")
     _refuse_rejected(path, columns)
     refuse_pixel_texts(path, columns)
+    _refuse_qualtrics(path, columns)
     chosen, doubt = dict(request.chosen), ""
     if not {"path_column", "text_column"} & chosen.keys():
         ids, doubt = _column_of_ids(path, columns, format)
@@ -193,6 +194,23 @@ def _refuse_rejected(path: Path, columns: Columns) -> None:
             f"{display_path(path)}: {len(refused)} of its first {plural(len(answers), 'example')} "
             "were rejected or ignored by the annotator (`answer`).",
             'Keep the accepted ones: grep \'"answer": *"accept"\' FILE > accepted.jsonl',
+        )
+
+
+def _refuse_qualtrics(path: Path, columns: Columns) -> None:
+    """Refuse an export of Qualtrics, whose second and third row say what the columns are.
+
+    Raises:
+        DataError: it is one.
+    """
+    first = [str(value) for values in columns.values() for value in values[:3]]
+    if any(value.replace(" ", "").startswith('{"ImportId":') for value in first):
+        raise DataError(
+            f"{display_path(path)} has three rows of header, as Qualtrics exports: names, "
+            "questions and ImportIds.",
+            "Delete the second and the third row in a spreadsheet, or keep the rest as "
+            f"pandas.read_csv(PATH, skiprows=[1, 2]).to_csv({path.stem + '_rows.csv'!r}, "
+            "index=False) does.",
         )
 
 

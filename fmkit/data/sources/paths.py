@@ -28,6 +28,8 @@ FOLDERS_HINT = (
     "data=text_folder."
 )
 _TABLES = "A table of photos is for data=image_table, a table of texts for data=text_table."
+ADDRESS = "is an address, and fmkit reads files of this machine alone"
+DOWNLOAD = "Download it first, with a browser or curl, and name the file or folder."
 _FILES = {
     **dict.fromkeys((".csv", ".tsv", ".json", ".jsonl", ".parquet", ".xlsx"), _TABLES),
     ".npz": "A file of arrays is for data=arrays.",
@@ -60,6 +62,8 @@ def existing_path(root: str, kind: str, key: str = "data.root") -> Path:
     if path.exists():
         hint = FOLDERS_HINT if path.is_dir() else _FILES.get(path.suffix.lower(), "")
         raise DataError(f"{key}: {shown!r}{absolute} is not a {kind}.", hint)
+    if any(re.fullmatch(r"[a-z0-9]{2,}:", part) for part in path.parts):
+        raise DataError(f"{key}: {root!r} {ADDRESS}.", DOWNLOAD)
     parent = next((folder for folder in path.parents if folder.is_dir()), path.parent)
     hint = f"The path is right as far as {parent}."
     if parent == path.parent:

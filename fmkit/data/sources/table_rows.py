@@ -51,6 +51,8 @@ LARGEST = float(np.finfo(np.float32).max)
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _COMMA = re.compile(r"[+-]?\d+,\d+")
+_DATE_CELL = re.compile(r"\d{4}-\d\d-\d\d 00:00:00")
+_FEW_NAMES = 5  # names of classes that may have their words in common
 _OTHERS = (",", ";", "|", "/", "#")
 _NEARLY = 0.9
 _FEW = 10  # columns that are named in a line to copy
@@ -105,6 +107,22 @@ class LabelReader:
                     f"\"data.label_separator='{separator}'\""
                 )
                 return [Finding("separator", "", why)]
+        dates = sorted(filter(_DATE_CELL.fullmatch, names))
+        if dates and len(dates) < len(names):
+            why = (
+                f"Classes of column {self.columns[0]!r} are dates, such as {dates[0]}, beside "
+                f"{min(names - {*dates})!r}: spreadsheets make 2026-01-02 of 1-2. Give the column "
+                "the format text, and write these cells again."
+            )
+            return [Finding("date_classes", "", why)]
+        joined, words = [name for name in names if " " in name], {*" ".join(names).split()}
+        if len(names) > _FEW_NAMES and 2 * len(joined) >= len(names) > len(words):
+            why = (
+                f"The {len(names)} classes of column {self.columns[0]!r} consist of {len(words)} "
+                f"words, such as {min(joined)!r}. Where each is a label, to learn sets of these: "
+                "task=multi_label \"data.label_separator=' '\""
+            )
+            return [Finding("separator", "", why)]
         return []
 
 

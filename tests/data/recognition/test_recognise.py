@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 import subprocess
 import sys
 
@@ -774,3 +775,59 @@ def test_lines_that_end_in_words_of_their_own_are_texts(tmp_path):
     (tmp_path / "a.txt").write_text("\n".join(f"DESC:manner {text}" for text in TEXTS))
     with pytest.raises(DataError, match="a label and a question per line"):
         recognise(Request("a"), tmp_path / "a.txt")
+
+
+def test_few_columns_of_true_and_false_may_be_states(tmp_path):
+    flags = [number % 3 == 0 for number in range(40)]
+    table(tmp_path, text=TEXTS, spam=flags, answered=flags[::-1], team=["a", "b"] * 20)
+    with pytest.raises(ConfigError, match="It may be spam or answered or team") as raised:
+        recognise(Request("data"), tmp_path)
+    assert "task=multi_label 'data.label_columns=[spam,answered]'" in raised.value.hint
+    chosen = {"label_columns": ["spam", "answered"]}
+    assert recognise(Request("data", chosen), tmp_path).settings["task"] == "multi_label"
+    table(tmp_path, text=TEXTS, **dict.fromkeys("abcd", flags))  # many are labels
+    assert recognise(Request("data"), tmp_path).settings["task"] == "multi_label"
+
+
+def test_three_rows_of_header_are_named(tmp_path):
+    rows = ["StartDate,Q1,Q2", "Start Date,What was it?,Which team?"]
+    rows += ['"{""ImportId"":""startDate""}","{""ImportId"":""QID1""}","{""ImportId"":""QID2""}"']
+    rows += [f"2026-01-01,{text},{name}" for text, name in zip(TEXTS, NAMES, strict=True)]
+    (tmp_path / "a.csv").write_text("\n".join(rows))
+    for chosen in ({}, {"text_column": "Q1", "label_column": "Q2"}):
+        with pytest.raises(DataError, match="three rows of header, as Qualtrics"):
+            recognise(Request("a", chosen), tmp_path / "a.csv")
+
+
+def test_the_text_is_neither_an_answer_by_rote_nor_a_photo_beside_a_pair(tmp_path):
+    reply = ["Thank you for the feedback, we are sorry to hear that it does not work"] * 40
+    table(tmp_path, review=TEXTS, reply=reply, stars=NAMES)
+    assert recognise(Request("a"), tmp_path).settings["data.text_column"] == "review"
+    table(tmp_path, note=[*TEXTS[:30], *[None] * 10], reply=reply, stars=NAMES)
+    assert recognise(Request("a"), tmp_path).settings["data.text_column"] == "note"
+    caption = [f"{number}.jpg#4" for number in range(40)]
+    table(tmp_path, captionID=caption, sentence1=TEXTS, sentence2=TEXTS[::-1], gold_label=NAMES)
+    settings = recognise(Request("a", {"label_column": "gold_label"}), tmp_path).settings
+    assert settings["data"] == "text_table"
+    assert settings["data.pair_column"] == "sentence2"
+
+
+CARDS = [{"desc": text, "label": name} for text, name in zip(TEXTS, NAMES, strict=True)]
+OTHER_FILES = {
+    "several lists": ("a.json", json.dumps({"labels": CARDS[:2], "cards": CARDS}),
+                      r"labels \(2\), cards \(40\), and one is read"),
+    "lists of lists": ("a.json", json.dumps({"train": [[text, "a"] for text in TEXTS]}),
+                       r"lists of \[text, label\] under train"),
+    "JSON lines": ("a.manifest", "\n".join(map(json.dumps, CARDS)), "ends in .jsonl"),
+    "lines": ("a.label", "\n".join(TEXTS), "ends in .txt or .csv"),
+    "a header alone": ("a.csv", "text,label\n", "it has a header and no row below it"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OTHER_FILES)
+def test_what_is_read_in_another_form_says_so(name, tmp_path):
+    file, content, said = OTHER_FILES[name]
+    (tmp_path / file).write_text(content)
+    with pytest.raises(DataError) as raised:
+        recognise(Request("a"), tmp_path / file)
+    assert re.search(said, f"{raised.value.message} {raised.value.hint}")

@@ -1,5 +1,7 @@
 """What paths users type name, and which names are not data: the same for every reader."""
 
+from pathlib import Path
+
 import pytest
 
 from fmkit.config import command_line
@@ -165,3 +167,10 @@ def test_the_split_of_a_name(name, split):
 def test_class_names_that_may_be_one(names, kind, where):
     findings = [(finding.kind, finding.where) for finding in name_findings(names, [])]
     assert findings == ([(kind, where)] if kind else [])
+
+
+@pytest.mark.parametrize("address", ["https://example.com/a.csv", "hf://datasets/a", "s3://a/b"])
+def test_an_address_is_not_a_path(address):
+    for typed in (address, str(Path.cwd() / address)):  # the config has the absolute path
+        with pytest.raises(DataError, match="is an address, and fmkit reads files of this"):
+            existing_path(typed, "file")

@@ -328,3 +328,14 @@ def test_numbers_that_all_have_three_decimals_are_doubted(tmp_path):
     assert [finding.why for finding in found.findings if "three digits" in finding.why]
     found = texts(tmp_path, content + "text;1.5\n", labels="numbers", label_column="y")
     assert not [finding.why for finding in found.findings if "three digits" in finding.why]
+
+
+def test_dates_that_a_spreadsheet_made_and_labels_joined_by_spaces_are_named(tmp_path):
+    sizes = ["10-12", "2026-01-02 00:00:00", "2026-03-04 00:00:00"]
+    tags = ["clear", "clear road", "haze", "haze road", "clear water", "haze water", "road water"]
+    for names, said in ((sizes, "2026-01-02 of 1-2"), (tags, "label_separator=' '"), (["a b"], "")):
+        content = "text,y\n" + "".join(f"text {n},{name}\n" for n in range(4) for name in names)
+        (tmp_path / "t.csv").write_text(content)
+        config = TextTableData(root=str(tmp_path / "t.csv"), label_column="y")
+        why = " ".join(finding.why for finding in collect(config).findings)
+        assert said in why if said else not why
