@@ -19,11 +19,11 @@ def connect(path: Path, schema: str, version: int, probe: str) -> sqlite3.Connec
     """
     connection, is_usable, is_new = sqlite3.connect(path, timeout=5), False, False
     try:
-        found = connection.execute("PRAGMA user_version").fetchone()[0]
-        is_usable = found == version
+        current = connection.execute("PRAGMA user_version").fetchone()[0]
+        is_usable = current == version
         if is_usable:
             connection.execute(probe)
-        elif found == 0:
+        elif current == 0:
             is_new = not connection.execute("SELECT * FROM sqlite_master").fetchall()
     except sqlite3.OperationalError:  # locked, or may not be written: not ours to remove
         connection.close()

@@ -30,9 +30,9 @@ const ticks = (low, high) => {
   const rough = (high - low) / 4 || Math.abs(high) || 1;
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((k) => k * power).find((size) => size >= rough);
-  const found = [];
-  for (let k = Math.ceil(low / step); k * step <= high; k += 1) found.push(k * step);
-  return found;
+  const values = [];
+  for (let k = Math.ceil(low / step); k * step <= high; k += 1) values.push(k * step);
+  return values;
 };
 const chartOf = (title, rows, series) => {
   const steps = rows.map((row) => row.step);

@@ -102,8 +102,8 @@ class RunsSite:
         problem, selection = None, None
         try:
             conditions = run_query.parse_text(request.text)
-            wanted = Query(conditions, run_query.parse_keys(request.sort))
-            selection = run_query.select(table, wanted, columns)
+            order = run_query.parse_keys(request.sort)
+            selection = run_query.select(table, Query(conditions, order), columns)
         except ConfigError as error:
             problem = error
         keys = {run.folder: key for key, run in by_key.items()}

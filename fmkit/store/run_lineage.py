@@ -1,7 +1,7 @@
 """Where runs come from: the run whose weights each started from, and what came of it."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,8 +84,18 @@ def tree(table: RunTable, run: Path | None = None) -> Iterator[Node]:
     else:
         roots = [one for one in roots if _parent(one.folder, by_folder) is None]
     visited: set[Path] = set()
-    for root in roots:
-        yield from _below(root, 0, True, by_folder, children, visited)
+    pending = [(root, 0, True) for root in reversed(roots)]
+    while pending:
+        one, depth, is_last = pending.pop()
+        if one.folder in visited:
+            continue
+        visited.add(one.folder)
+        yield Node(one, depth, by_folder.get(one.folder), is_last)
+        # The newest is first in the table; in a tree the oldest comes first, as it was made.
+        pending += [
+            (child, depth + 1, number == 0)
+            for number, child in enumerate(children.get(one.folder, ()))
+        ]
 
 
 def _parent(folder: Path, by_folder: Mapping[Path, Link]) -> RunSummary | None:
@@ -100,23 +110,3 @@ def _first(folder: Path, by_folder: Mapping[Path, Link]) -> Path:
         visited.add(folder)
         folder = parent.folder
     return folder
-
-
-def _below(
-    run: RunSummary,
-    depth: int,
-    is_last: bool,
-    by_folder: Mapping[Path, Link],
-    children: Mapping[Path, Sequence[RunSummary]],
-    visited: set[Path],
-) -> Iterator[Node]:
-    pending = [(run, depth, is_last)]
-    while pending:
-        one, level, last = pending.pop()
-        if one.folder in visited:
-            continue
-        visited.add(one.folder)
-        yield Node(one, level, by_folder.get(one.folder), last)
-        own = children.get(one.folder, ())
-        # The newest is first in the table; in a tree the oldest comes first, as it was made.
-        pending += [(child, level + 1, number == 0) for number, child in enumerate(own)]

@@ -268,14 +268,14 @@ def _values(table: RunTable, keys: Sequence[str]) -> dict[str, list[Any]]:
     Raises:
         ConfigError: no run has one of the keys.
     """
-    found = table.columns(keys)
-    unknown = [key for key, column in found.items() if column is None]
+    columns = table.columns(keys)
+    unknown = [key for key, column in columns.items() if column is None]
     if unknown and table.runs:
         names = table.keys()
         problems = [received("key", key, names) for key in unknown]
         hint = f"{len(names):,} keys: those of config.yaml and status.json, and SPLIT.METRIC."
         raise ConfigError(" ".join(problems), hint)
-    return {key: column or [] for key, column in found.items()}
+    return {key: column or [] for key, column in columns.items()}
 
 
 def _rank(value: Any) -> tuple[int, float, str]:
@@ -287,9 +287,11 @@ def _rank(value: Any) -> tuple[int, float, str]:
 
 
 def age_text(seconds: float) -> str:
-    """Seconds since a run started, as `3 d 4 h` or `12 min`."""
+    """Seconds since a run started, as `3 d 4 h`, `12 min` or `40 s`."""
     span = datetime.timedelta(seconds=max(0, round(seconds)))
     hours, minutes = divmod(span.seconds // 60, 60)
+    if span < datetime.timedelta(minutes=1):
+        return f"{span.seconds} s"
     if span.days:
         return f"{span.days} d {hours} h"
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"

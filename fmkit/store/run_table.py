@@ -30,15 +30,15 @@ class RunTable:
 
     def __init__(self, root: Path) -> None:
         self._files = RunFiles(root)
-        found = run_index.folders(root)
-        paths = [folder / run_dir.STATUS for folder, _ in found]
+        folders = run_index.folders(root)
+        paths = [folder / run_dir.STATUS for folder, _ in folders]
         rows = self._files.read("the status", paths, _summary, lambda row: row["state"] in _ENDED)
         others = {
-            folder: row.pop(_OTHERS, {}) for (folder, _), row in zip(found, rows, strict=True)
+            folder: row.pop(_OTHERS, {}) for (folder, _), row in zip(folders, rows, strict=True)
         }
         self.runs = run_index.newest_first(
             RunSummary(folder, name, **row) if row else run_index.read(folder, name)
-            for (folder, name), row in zip(found, rows, strict=True)
+            for (folder, name), row in zip(folders, rows, strict=True)
         )
         self._others = [others[run.folder] for run in self.runs]
         self._columns: dict[str, list[Any]] = {}

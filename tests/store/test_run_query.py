@@ -116,6 +116,14 @@ def test_a_damaged_config_hides_no_other_run(root, content):
     assert RunTable(root).column("model.name") == ["small_cnn", "minilm", None, "small_cnn"]
 
 
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0 s"), (59.4, "59 s"), (60, "1 min"), (3_660, "1 h 01 min"), (93_600, "1 d 2 h")],
+)
+def test_an_age_in_words(seconds, text):
+    assert run_query.age_text(seconds) == text
+
+
 def test_the_python_front_has_the_same_conditions(root):
     table = fmkit.runs(root, where="test.accuracy>0.9", sort="-test.accuracy")
     assert list(table["id"]) == ["d", "a"]
