@@ -96,13 +96,13 @@ def _keep_samples(run: RunReader) -> None:
 
     Where the data is gone or has changed so that it cannot be read, the page does without.
     """
-    from fmkit.report import samples
+    from fmkit.report import labels, samples
 
     if (run.folder / run_dir.SAMPLES).exists() or not samples.needed(run.folder):
         return
     try:
         with console.announce_slow("reading the examples to show"):
-            samples.keep(run.folder, read_examples(run))
+            samples.keep(run.folder, read_examples(run), judge=labels.judge)
     except (FmkitError, OSError) as error:
         _say_left_out(error)
 

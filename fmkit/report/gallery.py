@@ -55,9 +55,14 @@ def galleries(
 
 
 def gallery(
-    samples: Sequence[tuple[Sample, Mapping[str, str]]], words: Mapping[str, Any] | None = None
+    samples: Sequence[tuple[Sample, Mapping[str, str]]],
+    words: Mapping[str, Any] | None = None,
+    truth: str = "true",
 ) -> Markup:
-    """Examples with their content and their answers, words marked where they have scores."""
+    """Examples with their content and their answers, words marked where they have scores.
+
+    `truth` is what their labels are called.
+    """
     kind = "gallery texts"
     if any(_picture(content) for _, content in samples):
         kind = "gallery"
@@ -65,7 +70,7 @@ def gallery(
             kind = "gallery pairs"
     return html.element(
         "ul",
-        *(_item(sample, shown, (words or {}).get(sample.id)) for sample, shown in samples),
+        *(_item(sample, shown, (words or {}).get(sample.id), truth) for sample, shown in samples),
         class_=kind,
     )
 
@@ -77,9 +82,9 @@ def _picture(content: Mapping[str, str], key: str = "image") -> str:
     return address if is_ours else ""  # type: ignore[return-value]
 
 
-def _item(sample: Sample, content: Mapping[str, str], words: Any = None) -> Markup:
+def _item(sample: Sample, content: Mapping[str, str], words: Any, truth: str) -> Markup:
     picture = _picture(content)
-    answer = f"predicted {sample.prediction}, true {sample.truth}"
+    answer = f"predicted {sample.prediction}, {truth} {sample.truth}"
     shown: Any = None
     if picture:
         shown = html.element("img", src=picture, alt=f"{sample.id}: {answer}")
@@ -106,7 +111,7 @@ def _item(sample: Sample, content: Mapping[str, str], words: Any = None) -> Mark
     answer = html.element("span", html.name(sample.prediction), class_=kind)
     answers = [html.element("div", None if is_right else "predicted: ", answer)]
     if not is_right:
-        answers.append(html.element("div", "true: ", html.name(sample.truth)))
+        answers.append(html.element("div", f"{truth}: ", html.name(sample.truth)))
     if not sample.prediction and not sample.truth:
         answers = []
     about = html.element(

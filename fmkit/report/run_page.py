@@ -20,6 +20,7 @@ from fmkit.report import (
     evaluation_files,
     gallery,
     html,
+    labels,
     model_card,
     page,
     results,
@@ -28,7 +29,7 @@ from fmkit.report import (
 )
 from fmkit.report.charts import Chart
 from fmkit.report.html import Section
-from fmkit.report.record import RunRecord, finite
+from fmkit.report.record import RunRecord, finite, mapping
 from fmkit.store import run_dir, run_index
 
 _STATES = {run_dir.DONE: "good", run_dir.RUNNING: ""}
@@ -112,7 +113,7 @@ def _rendered(builder: "_Builder", problems: list[str]) -> str:
     return text
 
 
-_LARGE = ("examples", "batch")
+_LARGE = ("examples", "labels", "batch")
 """Sections that are left out of a page that would be too large."""
 
 
@@ -193,6 +194,7 @@ class _Builder:
             ("classes", self._by_what(), lambda: results.breakdowns(record)),
             ("slices", "In depth", lambda: evaluation_files.tables(record)),
             ("examples", "Mistakes and right answers", self._galleries),
+            ("labels", "Labels", self._labels),
             ("batch", "What the network saw", self._batch),
             ("training", "Training", self._training),
             ("data", "Data", lambda: background.data_card(record)),
@@ -267,6 +269,10 @@ class _Builder:
         )
         has_words = "word" in self._predictions().columns
         return shown if has_words else html.join([missing, shown])
+
+    def _labels(self) -> Markup | None:
+        shown = mapping(self._samples().get("labels"))
+        return labels.section(shown, mapping(shown.get("content")))
 
     def _batch(self) -> Markup | None:
         by_phase = self._samples().get("batch")

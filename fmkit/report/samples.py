@@ -195,6 +195,7 @@ def keep(
     batch: Mapping[str, Any] | None = None,
     mark: Callable[[Mapping[str, tuple[str, ...]]], Mapping[str, Any]] | None = None,
     draw: Callable[[Sequence[int]], Sequence[Any]] | None = None,
+    judge: Callable[[RunRecord, Examples], dict[str, Any] | None] | None = None,
 ) -> None:
     """Write `samples.json` of a run: what its galleries show of the data.
 
@@ -205,6 +206,7 @@ def keep(
         mark: from texts by id, the most important first, to the scores of the words of some.
         draw: from positions of photos in the data set, the most important first, to pictures of
             the heat maps over as many of the first of them as there is time for.
+        judge: from the run and its data to what is said of its labels, `labels.judge`.
     """
     record = RunRecord(folder)
     chosen = choose(record.predictions(record.split)) if record.split else {}
@@ -212,6 +214,9 @@ def keep(
     names = [name for group in groups for name in group]
     content = of_examples(examples, names)
     shown = {"schema": 1, "examples": content, "batch": dict(batch or {})}
+    if judge and (judged := judge(record, examples)):
+        rows = [*judged["likely"], *judged["hardest"]]
+        shown["labels"] = judged | {"content": of_examples(examples, [r["example"] for r in rows])}
     texts = _whole_texts(examples, groups) if mark else {}
     if mark and texts:
         shown["words"] = dict(mark(texts))

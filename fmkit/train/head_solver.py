@@ -11,12 +11,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from fmkit.core import files, npz, signals
+from fmkit.core import signals
 from fmkit.core.errors import ConfigError, DataError, join_names
 from fmkit.data.stratify import strata
 from fmkit.models import heads
-from fmkit.store import run_dir
-from fmkit.store.run_dir import RunWriter
+from fmkit.store import out_of_fold
 from fmkit.tasks import cross_validation, linear_probe, linear_problems
 from fmkit.tasks.cross_validation import CrossValidation
 from fmkit.train.assemble import Assembly
@@ -166,7 +165,7 @@ def _cross_validate(
     )
     fits_all = not trains_later and (assembly.refit or "val" not in splits)
     if fits_all:
-        save_out_of_fold(context.run, positions, result.outputs)
+        out_of_fold.save(context.run.folder, positions, result.outputs)
     record = {
         "solver": phase.solver,
         "fitted_on": splits if fits_all else ["train"],
@@ -189,26 +188,6 @@ def _all_metrics(
         metric.update_state(targets, result.outputs.astype(np.float32))
         metrics[metric.name] = float(metric.result())
     return metrics
-
-
-def save_out_of_fold(run: RunWriter, positions: np.ndarray, outputs: np.ndarray) -> None:
-    """Write what heads that had not seen an example gave for it, in one step.
-
-    Args:
-        positions: of the examples, (N,).
-        outputs: of the network, (N, K).
-    """
-    with files.replacing(run.folder / run_dir.OUT_OF_FOLD) as temporary:
-        np.savez(temporary, positions=positions, outputs=outputs)
-
-
-def read_out_of_fold(run: RunWriter) -> tuple[np.ndarray, np.ndarray] | None:
-    """What `save_out_of_fold` wrote; None where the run's best head is not the one of its end."""
-    path, best = run.folder / run_dir.OUT_OF_FOLD, run.status["best"] or {}
-    if not path.exists() or best.get("phase") != run.status["phases"][-1]["name"]:
-        return None
-    with npz.open_npz(path) as arrays:
-        return arrays.read("positions"), arrays.read("outputs")
 
 
 def describe(record: dict[str, Any]) -> str:

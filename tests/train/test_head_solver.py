@@ -15,6 +15,7 @@ from fmkit.config.schema.task import MultiLabelConfig, RegressionConfig
 from fmkit.core.errors import ConfigError, DataError, Interrupted
 from fmkit.data.content.images import ImageArray
 from fmkit.models import heads
+from fmkit.store import out_of_fold
 from fmkit.tasks import cross_validation
 from fmkit.train import build_model, freeze, head_solver, init_from_run, loop, solver_choice
 from fmkit.train.features import graph_cut
@@ -100,7 +101,7 @@ def test_the_last_head_is_fitted_to_all_that_is_not_the_test(solved):
     np.testing.assert_allclose(predicted(done, test), model(features[test]), atol=2e-3)
     (row,) = done.rows
     assert (row["epoch"], row["step"], row["l2_C"]) == (1, 1, record["C"])
-    positions, outputs = head_solver.read_out_of_fold(done.run)
+    positions, outputs = out_of_fold.read(done.run.folder, done.run.status)
     np.testing.assert_array_equal(positions, fitted)
     accuracy = (outputs.argmax(axis=1) == labels[fitted]).mean()
     assert row["val_accuracy"] == pytest.approx(accuracy) == record["out_of_fold"]["accuracy"]
@@ -127,7 +128,7 @@ def test_a_head_before_gradients_leaves_validation_alone(solved, tmp_path):
     done = train(tmp_path, configured(tmp_path, stage), noisy())
     record, assembly = done.status["solvers"]["head"], done.assembly
     assert (record["chosen_on"], record["fitted_on"]) == (["train", "val"], ["train"])
-    assert head_solver.read_out_of_fold(done.run) is None
+    assert out_of_fold.read(done.run.folder, done.run.status) is None
     weights = done.saved(1)
     assert solved.status["solvers"]["head"]["C"] == record["C"]
     fitted = assembly.splits["train"]
@@ -146,7 +147,7 @@ def test_no_validation_split_is_needed(tmp_path):
     done = train(tmp_path, config, data)
     assert done.status["solvers"]["head"]["fitted_on"] == ["train"]
     assert done.rows[0]["val_loss"] > 0
-    assert len(head_solver.read_out_of_fold(done.run)[0]) == 90
+    assert len(out_of_fold.read(done.run.folder, done.run.status)[0]) == 90
 
 
 @pytest.mark.parametrize(
@@ -158,7 +159,7 @@ def test_numbers_and_sets_of_labels(task, tmp_path):
     data = supervised_examples(task.name)
     done = train(tmp_path, config, data)
     (row,) = done.rows
-    positions, outputs = head_solver.read_out_of_fold(done.run)
+    positions, outputs = out_of_fold.read(done.run.folder, done.run.status)
     truth = done.assembly.task.targets(data)[positions]
     loss = done.assembly.task.loss(truth, outputs.astype("f4"), None, False)
     assert row["val_loss"] == pytest.approx(float(loss), rel=1e-4)

@@ -3,6 +3,7 @@
 import contextlib
 import shlex
 import traceback
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +30,16 @@ def write(
         return None
     try:
         from fmkit.explain import gallery_maps, gallery_words
-        from fmkit.report import run_page, samples
+        from fmkit.report import labels, run_page, samples
 
         with console.announce_slow("writing the report", config.runtime.verbose):
             batches = {} if assembly.objectives else samples.batches_seen(assembly)
             mark = gallery_words.marker(assembly, seconds, run.log)
             draw = gallery_maps.drawer(assembly, samples.SIDE, seconds, run.log)
-            samples.keep(run.folder, assembly.examples, batches, mark, draw)
+            judge = None
+            if not assembly.objectives:
+                judge = partial(labels.judge, splits=assembly.splits)
+            samples.keep(run.folder, assembly.examples, batches, mark, draw, judge)
             report = run_page.write(run.folder, run.log)
     except Exception as error:  # the run is done, whatever happens to the page about it
         with contextlib.suppress(OSError):

@@ -17,7 +17,7 @@ from fmkit.config.schema.task import JointConfig
 from fmkit.core import console, files, machine, safe_io, signals
 from fmkit.core.errors import ConfigError
 from fmkit.core.modalities import modality_entry
-from fmkit.store import run_dir, run_index
+from fmkit.store import out_of_fold, run_dir, run_index
 from fmkit.store.run_dir import RunWriter
 from fmkit.store.run_reader import RunReader
 from fmkit.train.timing.deadline import RECORD, TimeLimit
@@ -370,7 +370,6 @@ def _evaluate(
     """
     from fmkit.evaluation import evaluator, record
     from fmkit.evaluation.inference import Inference
-    from fmkit.train import head_solver
 
     summary: dict[str, Any] = {}
     last: dict[str, Any] = {}
@@ -385,8 +384,8 @@ def _evaluate(
         data = part.data.examples
         for split in splits:
             indices, outputs = part.data.splits.get(split), None
-            if split == "val" and (out_of_fold := head_solver.read_out_of_fold(run)):
-                indices, outputs = out_of_fold
+            if split == "val" and (judged := out_of_fold.read(run.folder, run.status)):
+                indices, outputs = judged
             if indices is None or not len(indices):
                 continue
             metrics, columns = evaluator.evaluate(
