@@ -52,6 +52,9 @@ SMALL, LARGE = 20_000, 500_000
 TINY = 5
 """Fewer examples a class than this leave the backbone frozen."""
 
+TINY_TEXTS = 10
+"""The same of texts: at eight a class fine-tuning ended below its head (the guide's `quality`)."""
+
 FEW = 500
 """Fewer examples than this get smaller batches and, as they are soon learned by heart, variety."""
 
@@ -145,6 +148,11 @@ RULES: tuple[Rule, ...] = (
          lambda f: {"head", "full"} <= f.lengths.keys() and f.pretrained and f.per_class < TINY,
          lambda f: None,
          "{f.per_class:.1f} examples a class, fewer than 5: the backbone stays frozen"),
+    Rule("stage.full",
+         lambda f: {"head", "full"} <= f.lengths.keys() and f.pretrained
+         and f.is_text and f.is_classification and f.per_class < TINY_TEXTS,
+         lambda f: None,
+         "{f.per_class:.1f} texts a class, fewer than 10: the backbone stays frozen"),
     Rule("stage.full",
          lambda f: {"head", "full"} <= f.lengths.keys() and f.pretrained
          and is_hardly_any(f.fitting_updates, f.full_updates),
@@ -290,6 +298,7 @@ class RunFacts:
         validation: examples of the validation split.
         speed: what the network takes on this device, under a time limit; else None.
         image_size: as configured, until the rule chooses another.
+        is_text: examples are texts.
         has_mirrored_classes: whether the check of the data saw that a flip turns a class into
             another.
     """
@@ -308,6 +317,7 @@ class RunFacts:
     can_augment: bool = True
     is_classification: bool = True
     has_mirrored_classes: bool = False
+    is_text: bool = False
     validation: int = 500
     speed: Speed | None = None
     image_size: int | None = None

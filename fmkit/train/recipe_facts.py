@@ -11,6 +11,7 @@ from fmkit.config.recipe_speed import Speed
 from fmkit.config.schema.commands import TrainConfig
 from fmkit.config.schema.task import ClassificationConfig
 from fmkit.core.machine import available_cores
+from fmkit.core.modalities import modality_entry
 from fmkit.data.dataset import Dataset
 from fmkit.data.images.image_size import typical_side
 from fmkit.models import registry as model_registry
@@ -43,6 +44,7 @@ def facts(
         classes=len(data.spec.classes),
         side=typical_side(content),
         can_augment=hasattr(config.data, "augment"),
+        is_text=modality_entry(data.spec.modality).has_tokenizer,
         is_classification=isinstance(config.task, ClassificationConfig),
         has_mirrored_classes="mirrored_classes" in findings,
         own_size=model_registry.default_image_size(config.model.name),

@@ -32,6 +32,7 @@ SOLAR_CELLS = RunFacts(
     learning_rate=3e-3,
 )
 CLOTHES = dataclasses.replace(SOLAR_CELLS, examples=2_000, classes=10, side=28)
+TEXTS = dataclasses.replace(CLOTHES, is_text=True, can_augment=False, side=None)
 
 
 MINUTE = Speed(seconds=60.0, forward=0.005, side=224)
@@ -143,6 +144,14 @@ def test_few_examples_a_class_keep_the_backbone_frozen():
     assert "stage.full.epochs" in enough
 
 
+def test_few_texts_a_class_keep_the_backbone_frozen_where_as_many_photos_do_not():
+    assert "stage.full" not in chosen(CLOTHES, examples=99)
+    assert chosen(TEXTS, examples=99)["stage.full"] is None
+    assert "stage.full" not in chosen(TEXTS, examples=100)
+    assert "stage.full" not in chosen(TEXTS, examples=99, is_classification=False)
+    assert "stage.full" not in chosen(TEXTS, examples=99, pretrained=False)
+
+
 def test_pretraining_a_head_stays_that():
     values = chosen(lengths={"head": "10"})
     assert int(values["stage.head.epochs"]) >= 10
@@ -217,7 +226,7 @@ def test_every_rule_applies_somewhere_and_gives_allowed_values_with_a_reason(mon
     all_rules = auto_recipe.RULES
     monkeypatch.setattr(auto_recipe, "RULES", [noted(each) for each in all_rules])
     for facts, examples, device, pretrained, speed in itertools.product(
-        (SOLAR_CELLS, CLOTHES), SIZES, ("cpu", "gpu"), (True, False), (None, MINUTE)
+        (SOLAR_CELLS, CLOTHES, TEXTS), SIZES, ("cpu", "gpu"), (True, False), (None, MINUTE)
     ):
         told = config()
         changed = dataclasses.replace(
