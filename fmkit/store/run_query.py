@@ -16,7 +16,7 @@ from fmkit.store import lock, run_index
 from fmkit.store.run_index import RunSummary
 from fmkit.store.run_table import AGE, RunTable
 
-_OPERATORS = ("!=", ">=", "<=", "!~", "=", ">", "<", "~")  # those of two characters first
+_OPERATORS = ("==", "!=", ">=", "<=", "!~", "=", ">", "<", "~")  # those of two characters first
 _CONDITION = re.compile(rf"([^\s=<>!~]+)\s*({'|'.join(_OPERATORS)})\s*(.*)", re.DOTALL)
 _AROUND = re.compile(rf"\s*({'|'.join(_OPERATORS)})\s*")
 _TIME = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(?:(s|sec)|(m|min)|(h|hour)|(d|day)|(w|week))s?", re.I)
@@ -163,7 +163,7 @@ def _condition(word: str) -> Condition:
     key, operator, value = match.groups()
     if not value:
         raise ConfigError(f"the condition {short_repr(word)} has no value.", f"Such as: {EXAMPLES}")
-    return Condition(key, operator, value)
+    return Condition(key, "=" if operator == "==" else operator, value)
 
 
 @dataclass(frozen=True)

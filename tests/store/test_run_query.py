@@ -43,6 +43,7 @@ def root(tmp_path):
     [
         ("test.accuracy>0.9", "da"), ("test.accuracy>=0.95", "da"), ("test.accuracy<.95", "b"),
         ("test.accuracy<=0.5", "b"), ("test.accuracy=1.0", "d"), ("test.accuracy!=1", "ba"),
+        ("test.accuracy == 1", "d"),
         ("optimizer.learning_rate=1e-3", "dca"), ("optimizer.learning_rate=0.0003", "b"),
         ("model.name=minilm", "c"), ("model.name~MINI", "c"), ("model.name~*cnn", "dba"),
         ("model.name!~mini*", "dba"), ("state!=done", "c"), ("age<2d", "d"), ("age>=1 day", "cba"),
