@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from fmkit.data.findings import UnusableInput
+from fmkit.data.formats.cells import parse_cell
 from fmkit.data.formats.json_records import Record
 
 WORDS, TAGS = "tokens", "ner_tags"
@@ -178,13 +179,16 @@ def _argilla_row(value: Any) -> _Row:
 def submitted(row: Any) -> Any:
     """A row of Argilla's flat form with the first submitted answer to each question alone.
 
-    It is a list of its labels; the cell of a question without a submitted answer is None.
+    It is a list of its labels; the cell of a question without a submitted answer is None. Answers
+    and their states may be lists written as texts, as in a CSV.
     """
     if not isinstance(row, dict):
         return row
     result = dict(row)
     for column, answers in row.items():
-        statuses = row.get(f"{column}{STATUS}")
+        statuses = parse_cell(row.get(f"{column}{STATUS}"))
+        if statuses is not None:
+            answers = parse_cell(answers)
         if str(column).endswith(ANSWERS) and isinstance(answers, list):
             statuses = statuses if isinstance(statuses, list) else [None] * len(answers)
             given = [
@@ -200,6 +204,20 @@ def submitted(row: Any) -> Any:
 
 def _is_flat_argilla(value: Mapping[str, Any]) -> bool:
     return any(str(key).endswith(ANSWERS) and f"{key}{STATUS}" in value for key in value)
+
+
+def of_table(records: Iterator[Record]) -> Iterator[Record]:
+    """The rows of a table of texts, those of Argilla with submitted answers alone."""
+    for record in records:
+        is_answered = isinstance(record.value, dict) and _is_flat_argilla(record.value)
+        yield record._replace(value=submitted(record.value)) if is_answered else record
+
+
+def with_statuses(columns: Sequence[str] | None) -> list[str] | None:
+    """Columns to read, and beside those of answers the columns of their states."""
+    if columns is None:
+        return None
+    return [*columns, *(f"{name}{STATUS}" for name in columns if name.endswith(ANSWERS))]
 
 
 # spaCy: spacy.io/api/data-formats, and the training data of its version 2

@@ -11,7 +11,14 @@ from typing import Any
 
 from fmkit.core.errors import ConfigError, received
 from fmkit.data.findings import UnusableInput
-from fmkit.data.formats.annotation_exports import ANSWERS, STATUS, as_rows, submitted
+from fmkit.data.formats.annotation_exports import (
+    ANSWERS,
+    STATUS,
+    as_rows,
+    of_table,
+    submitted,
+    with_statuses,
+)
 from fmkit.data.formats.cells import EXCEL_ERRORS, cell_text
 from fmkit.data.formats.delimited import (
     CSV,
@@ -101,9 +108,10 @@ def _records(
     if ending in EXCEL:
         header, rows = sheet_rows(path, required, layout[2])
         check_columns(required, header)
-        return rows
+        return of_table(rows)
     if ending in SEPARATORS or not ending:
-        return _csv_records(path, encoding, layout[:2], columns, required)
+        rows = _csv_records(path, encoding, layout[:2], with_statuses(columns), required)
+        return of_table(rows)
     if ending in JSON_LINES:
         return _with_keys(as_rows(json_lines(path, encoding)), required)
     if ending == ".json":
@@ -139,8 +147,7 @@ def _parquet_records(
 ) -> Iterator[Record]:
     table = ParquetTable(str(path))
     check_columns(required, table.names)
-    if columns is not None:
-        columns = [*columns, *(f"{name}{STATUS}" for name in columns if name.endswith(ANSWERS))]
+    columns = with_statuses(columns)
     names = None if columns is None else [name for name in table.names if name in columns]
     has_answers = any(
         f"{name}{STATUS}" in table.names for name in table.names if name.endswith(ANSWERS)

@@ -198,7 +198,7 @@ def flat_argilla(record):
     return row
 
 
-@pytest.mark.parametrize("kind", ["json", "jsonl", "flat.json", "parquet"])
+@pytest.mark.parametrize("kind", ["json", "jsonl", "flat.json", "parquet", "csv", "xlsx"])
 def test_annotators_answers_are_learned_and_not_what_a_model_suggested(kind, tmp_path):
     answers = [
         [(None, "good")],  # exported without a status
@@ -210,10 +210,19 @@ def test_annotators_answers_are_learned_and_not_what_a_model_suggested(kind, tmp
     ]
     path = tmp_path / f"a.{kind}"
     values = [argilla(number, answers[number % 6]) for number in range(12)]
-    if kind in ("flat.json", "parquet"):
+    if kind not in ("json", "jsonl"):
         values = [*map(flat_argilla, values)]
-    if kind == "parquet":
-        pd.DataFrame(values).to_parquet(path)
+    if kind in ("parquet", "csv", "xlsx"):
+        frame = pd.DataFrame(values)
+        if kind == "xlsx":
+            pytest.importorskip("openpyxl")
+            lists = [name for name in frame if ".responses" in name]
+            frame[lists] = frame[lists].astype(str)  # as a CSV has them
+            frame.to_excel(path, index=False)
+        elif kind == "csv":
+            frame.to_csv(path, index=False)
+        else:
+            frame.to_parquet(path)
         flat = next(records(path)).value
     else:
         flat = rows(path, values, kind == "jsonl")[0].value
