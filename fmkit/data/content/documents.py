@@ -47,6 +47,7 @@ class TextFile:
         block: bytes of a piece; 0 where a piece is a line, or the whole file.
         end: where reading ends, in bytes; the size unless `data.limit` comes before. Rows of a
             parquet file have no position in bytes: see `table_rows`.
+        encoding: its own, where that is not the one of the format.
     """
 
     path: str
@@ -55,6 +56,7 @@ class TextFile:
     changed: int
     block: int = 0
     end: int = 0
+    encoding: str = ""
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,8 @@ class Documents(Content):
         if self.format.header is not None:
             digest.update(repr(self.format.header).encode())
         for file in self.files:
-            row = f"{file.path}\0{file.size}\0{file.changed}\0{file.block}\0{file.end}\n"
+            row = f"{file.path}\0{file.size}\0{file.changed}\0{file.block}\0{file.end}"
+            row += f"\0{file.encoding}\n" if file.encoding else "\n"  # older digests lack it
             digest.update(row.encode("utf-8", "surrogateescape"))
         for array in (self.file_of, self.numbers):
             digest.update(np.ascontiguousarray(array, np.int64).data)
@@ -257,7 +260,7 @@ def _whole_file(file: TextFile, format: DocumentFormat, index_of: np.ndarray) ->
     pending: list[str] = []
     size, current = 0, -1
     step = min(file.block or CHUNK, CHUNK)  # a longer line is divided: it may be in several pieces
-    for _, offset, line in lines(file, format.encoding, CHUNK):
+    for _, offset, line in lines(file, file.encoding or format.encoding, CHUNK):
         for start in range(0, len(line), step):
             text = line[start : start + step]
             index = _piece_index(file, index_of, 0, offset + start)

@@ -27,9 +27,10 @@ from fmkit.data.formats.delimited import CSV
 from fmkit.data.formats.json_records import JSON_LINES
 from fmkit.data.formats.parquet_table import PARQUET
 from fmkit.data.formats.spreadsheet import EXCEL
-from fmkit.data.formats.text_files import GZIP, line_id
+from fmkit.data.formats.text_files import GZIP, BadEncoding, line_id, read_likely
 from fmkit.data.sources import directory, split_folders
 from fmkit.data.sources.directory import FileKind
+from fmkit.data.sources.text_folder import other_encodings
 from fmkit.data.stratify import hash_ranks
 
 BLOCK = 2**16
@@ -82,6 +83,7 @@ def by_file(config: TextFilesData) -> Examples:
         ranks = hash_ranks([file.name for file in files], "limit")
         sampled = sorted(np.argsort(ranks, kind="stable")[: config.limit].tolist())
         files = [files[index] for index in sampled]
+    files, others = _with_own_encodings(files, config.encoding)
     total = sum(file.size for file in files)
     block = min(BLOCK, max(1, total // _PIECES))
     files = [
@@ -89,7 +91,30 @@ def by_file(config: TextFilesData) -> Examples:
         for file in files
     ]
     splits, doubts = split_folders.splits_of_unlabelled([file.name for file in files])
-    return _examples(files, format, [*findings, *doubts], splits)
+    return _examples(files, format, [*findings, *others, *doubts], splits)
+
+
+def _with_own_encodings(
+    files: Sequence[TextFile], encoding: str
+) -> tuple[list[TextFile], list[Finding]]:
+    """The files of a small set, some in another encoding than `data.encoding`, and a note on those.
+
+    Where it seems to be none of theirs, they stay as they are, and are refused where they are read.
+    """
+    if sum(file.size for file in files) > _SMALL:
+        return list(files), []
+    in_others: list[tuple[str, BadEncoding]] = []
+    is_proven = False  # some texts have letters in the encoding that is named
+    for file in files:
+        with contextlib.suppress(UnusableInput):  # reported where the file is inspected
+            text, error = read_likely(file.path, encoding)
+            in_others += [(file.name, error)] if error else []
+            is_proven |= error is None and not text.isascii()
+    if not in_others or (2 * len(in_others) > len(files) and not is_proven):
+        return list(files), []
+    likely = {name: error.likely for name, error in in_others}
+    own = [dataclasses.replace(file, encoding=likely.get(file.name, "")) for file in files]
+    return own, [other_encodings(in_others, len(files), encoding)]
 
 
 def _refuse_unstreamed(files: Sequence[TextFile]) -> None:

@@ -87,14 +87,12 @@ def _read_files(listing: Listing, config: TextFolderData) -> Examples:
             for name, error in in_others
         ]
     elif in_others:
-        findings.append(_other_encodings(in_others, len(texts), config.encoding))
+        findings.append(other_encodings(in_others, len(texts), config.encoding))
     findings += source_findings(texts)
     return dataclasses.replace(examples, content=Texts(tuple(texts)), findings=tuple(findings))
 
 
-def _other_encodings(
-    texts: Sequence[tuple[str, BadEncoding]], total: int, encoding: str
-) -> Finding:
+def other_encodings(texts: Sequence[tuple[str, BadEncoding]], total: int, encoding: str) -> Finding:
     """That some texts have another encoding than the rest, as which they are read."""
     counts = Counter(error.likely for _, error in texts)
     shown = join_names([f"{count} as {likely}" for likely, count in counts.most_common()])

@@ -171,7 +171,7 @@ def test_splits_are_made_of_whole_documents_and_by_the_seed(tmp_path):
 def test_inspection_refuses_skips_and_remembers(tmp_path, monkeypatch):
     (tmp_path / "texts").mkdir()
     write(tmp_path / "texts")
-    (tmp_path / "texts" / "bad.txt").write_bytes(b"\xff\xff")
+    (tmp_path / "texts" / "bad.txt").write_bytes(b"\x81\xff")  # of no encoding that is likely
     runtime = RuntimeConfig(cache_dir=str(tmp_path / "cache"), verbose=False)
     config = TextFilesData(root=str(tmp_path / "texts"))
     report = tmp_path / "report.json"

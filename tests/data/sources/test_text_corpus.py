@@ -291,3 +291,36 @@ def test_documents_of_a_table_without_a_header(tmp_path, header):
     found = lines(tmp_path, text_column="column_2", header=header)
     assert texts(found) == ["one, here", "two", "three, here"]
     assert found.ids == ("a.tsv:000001", "a.tsv:000002", "b.csv:000001")
+
+
+@pytest.fixture
+def mixed(tmp_path):
+    """Documents with letters in UTF-8, cp1252 and UTF-16."""
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    for name, encoding in (("a", "utf-8"), ("b", "utf-8"), ("c", "cp1252"), ("d", "utf-16"),
+                           ("e", "utf-8")):  # fmt: skip
+        text = f"Ein kürzeres Stück über „Käse“ in {name}.\n" * 3
+        (folder / f"{name}.txt").write_bytes(text.encode(encoding))
+    return folder
+
+
+def test_documents_are_read_by_their_own_encodings(mixed):
+    examples = text_corpus.by_file(TextFilesData(root=str(mixed)))
+    assert "".join(texts(examples)) == "".join(
+        f"Ein kürzeres Stück über „Käse“ in {name}.\n" * 3 for name in "abcde"
+    )
+    assert not faults(examples)
+    (finding,) = [row for row in examples.findings if row.kind == "other_encoding"]
+    assert finding.count == 2
+    assert "2 texts of 5 are not utf-8" in finding.why
+    plain = text_corpus.by_file(TextFilesData(root=str(mixed), encoding="latin-1"))
+    assert plain.content.digest() != examples.content.digest()
+
+
+def test_a_key_that_none_of_the_documents_fits_is_told(tmp_path):
+    for name in "abc":
+        (tmp_path / f"{name}.txt").write_bytes("Käse über „Stück“\n".encode("cp1252"))
+    examples = text_corpus.by_file(TextFilesData(root=str(tmp_path)))
+    assert [kind for kind, _, _ in faults(examples)] == ["bad_encoding"] * 3
+    assert not [row for row in examples.findings if row.kind == "other_encoding"]
