@@ -17,7 +17,7 @@ from fmkit.data.formats.unread_numbers import (
     unread_numbers,
     without_missing,
 )
-from fmkit.data.sources.table_rows import MARKS, joined_names
+from fmkit.data.sources.label_readers import MARKS, joined_names
 
 Columns = Mapping[str, Sequence[Any]]
 """By column, the values of the first rows."""

@@ -1,6 +1,6 @@
 """Photos named by a table: a row per photo, with its class, labels or numbers.
 
-`formats/tables.py` reads the cells, `table_rows.py` labels, splits and groups.
+`formats/tables.py` reads the cells, `label_readers.py` labels, `table_rows.py` splits and groups.
 """
 
 import os

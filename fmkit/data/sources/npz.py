@@ -20,8 +20,9 @@ from fmkit.core.npz import NpzReader, open_npz
 from fmkit.core.safe_io import UnsafeContent
 from fmkit.data.content.images import ImageArray
 from fmkit.data.examples import Examples, from_names, without_classes
+from fmkit.data.sources.label_readers import LARGEST, exclusive_labels
 from fmkit.data.sources.paths import existing_path, name_findings
-from fmkit.data.sources.table_rows import LARGEST, exclusive_labels, row_id
+from fmkit.data.sources.table_rows import row_id
 from fmkit.data.targets import LabelSets, Numbers
 
 SPLITS = ("train", "val", "test")

@@ -1,8 +1,8 @@
 """Texts in a table: a row per text or pair of texts, with its class, labels or numbers.
 
-`formats/tables.py` reads the cells, `table_rows.py` labels, splits and groups. A row's id is its
-position, `row-000012` counted from 0, so that rows may be edited or relabelled and keep their
-split; messages name its line in the file, too.
+`formats/tables.py` reads the cells, `label_readers.py` labels, `table_rows.py` splits and groups. A
+row's id is its position, `row-000012` counted from 0, so that rows may be edited or relabelled and
+keep their split; messages name its line in the file, too.
 """
 
 from collections.abc import Iterator, Mapping

@@ -8,8 +8,8 @@ from pictures import picture
 from fmkit.config.schema.data import ArraysData, ElpvData, ImageTableData, TextTableData
 from fmkit.core.errors import ConfigError, DataError
 from fmkit.data.quality import inspect
+from fmkit.data.sources.label_readers import number_problem
 from fmkit.data.sources.registry import collect, list_examples
-from fmkit.data.sources.table_rows import number_problem
 
 
 def texts(tmp_path, content, **keys):
