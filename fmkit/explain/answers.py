@@ -57,12 +57,12 @@ class Answers:
         }  # fmt: skip
 
     def sentence(self, row: Mapping[str, Any]) -> str:
-        """A row as people read it: `predicted positive, true negative; positive 97.1%`."""
+        """A row as people read it: `predicted positive, true negative; positive: 97.1%`."""
         truth = f", true {row['truth']}" if "truth" in row else ""
         if self.kind == "numbers" and len(self.names) == 1:
             return f"predicted {row['prediction']}{truth}"
         value = f"{row['value']:.5g}" if self.kind == "numbers" else f"{100 * row['value']:.1f}%"
-        return f"predicted {row['prediction']}{truth}; {row['target']} {value}"
+        return f"predicted {row['prediction']}{truth}; {row['target']}: {value}"
 
     def margins(self, outputs: np.ndarray, first: np.ndarray, target: int | None) -> np.ndarray:
         """How clearly an answer stands, (N,), below 0 where another one has taken its place.

@@ -118,18 +118,18 @@ class MarkedText:
 
     def as_rich(self, longest: int = 2000) -> Text:
         """For a terminal; words that were left out are in `[- -]`, too, as `git diff` has them."""
-        shown = Text(sanitize.escape_invisible(self.name), style="bold")
-        shown.append(f"  {sanitize.escape_invisible(self.about)}\n", style="not bold")
+        shown = Text()
+        shown.append(sanitize.escape_invisible(self.name), style="bold")
+        shown.append(f"  {sanitize.escape_invisible(self.about)}\n")
         for piece in self.pieces(longest):
             text = sanitize.escape_invisible(piece.text, keep="\n\t")
             if piece.is_removed:
-                shown.append(f"[-{text}-]", style="not bold red strike")
-                continue
-            styles = _FOR if piece.level > 0 else _AGAINST
-            style = styles[abs(piece.level) - 1] if piece.level else "not bold"
-            shown.append(text, style=style)
+                shown.append(f"[-{text}-]", style="red strike")
+            else:
+                styles = _FOR if piece.level > 0 else _AGAINST
+                shown.append(text, style=styles[abs(piece.level) - 1] if piece.level else None)
         for line in self.lists():
-            shown.append(f"\n  {sanitize.escape_invisible(line)}", style="not bold")
+            shown.append(f"\n  {sanitize.escape_invisible(line)}")
         return shown
 
 

@@ -241,14 +241,15 @@ def _support(nearest: Sequence[Neighbour], answer: str) -> str:
 
 def _block(row: Mapping[str, Any], about: str) -> Text:
     """The neighbours of an input for a terminal."""
-    shown = Text(sanitize.escape_invisible(row["id"]), style="bold")
-    shown.append(f"  {sanitize.escape_invisible(about)}", style="not bold")
-    shown.append(f"; {row['support']}" if row["other_answers"] else "", "not bold")
+    shown = Text()
+    shown.append(sanitize.escape_invisible(row["id"]), style="bold")
+    shown.append(f"  {sanitize.escape_invisible(about)}")
+    shown.append(f"; {row['support']}" if row["other_answers"] else "")
     for title, key in (("nearest", "nearest"), ("of another answer", "other_answers")):
         for number, near in enumerate(row[key]):
             texts = [near[key] for key in ("text", "pair") if key in near]
             what = (" / ".join(texts) or near["id"]).split()
             line = f"{near['similarity']:.3f}  {near['label']}  {' '.join(what)[:_SHOWN]}"
             lead = f"\n  {title}:\n" if number == 0 else "\n"
-            shown.append(f"{lead}    {sanitize.escape_invisible(line)}", style="not bold")
+            shown.append(f"{lead}    {sanitize.escape_invisible(line)}")
     return shown

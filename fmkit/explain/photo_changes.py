@@ -22,6 +22,7 @@ from fmkit.explain.smallest_change import Parts
 
 SEGMENTS = 12
 """Most segments of a photo that are blurred to turn an answer."""
+_TINT = (255, 140, 0)  # of these segments in a picture
 
 
 def explain(request: Request) -> Result:
@@ -78,12 +79,12 @@ def _draw(
 ) -> None:  # fmt: skip
     """The photo, the segments by themselves, and the photo with them out of focus."""
     gone = np.isin(labels, row["removed"])[..., None]
-    faint = 0.25 * photo.mean(axis=-1, keepdims=True) + 170
-    needed = np.where(gone, photo, faint).astype(np.uint8)
-    lines = [f"{row['prediction']}  {100 * row['value']:.1f}%", request.ids[number]]
+    tinted = 0.45 * photo + 0.55 * np.array(_TINT)
+    needed = np.where(gone, tinted, 0.6 * photo + 80).astype(np.uint8)
+    lines = [f"{row['prediction']}: {100 * row['value']:.1f}%", request.ids[number]]
     if "truth" in row:
         lines.insert(1, f"true {row['truth']}")
-    becomes = f"{row['becomes']}, {row['prediction']} {100 * row['value_after']:.1f}%"
+    becomes = f"{row['becomes']} ({row['target']}: {100 * row['value_after']:.1f}%)"
     heading = "without these segments the answer turns" if row["turned"] else "nothing turned it"
     pictures = [(Image.fromarray(needed), ["what is needed" if row["turned"] else "tried last"]),
                 (Image.fromarray(changed), [becomes])]  # fmt: skip

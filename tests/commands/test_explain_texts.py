@@ -20,7 +20,7 @@ def test_a_text_with_its_words_marked(run, fmkit, tmp_path):
     (row,) = content["explanations"]
     assert content["method"] == "integrated_gradients"
     assert row["texts"] == [text]
-    assert f"row-000000  predicted {row['prediction']}; {row['target']} " in out
+    assert f"row-000000  predicted {row['prediction']}; {row['target']}: " in out
     assert text in out  # without colours it is as it stands
     scores = [word["score"] for word in row["words"]]
     assert abs(sum(scores) - row["score_change"]) <= 0.02 * sum(map(abs, scores))
