@@ -39,6 +39,7 @@ _SPANS = ("spans", "entities", "ner", "label", "labels")
 _PROBED = 100  # records by which the tool is known
 _WORD = re.compile(r"\w+|[^\w\s]")
 _REGION = re.compile(r".*(rectangle|polygon|brush|keypoint|ellipse|video).*", re.IGNORECASE)
+_ATTRIBUTES = ("file_attributes", "region_attributes")
 _ARGILLA = ("fields", "metadata", "responses", "suggestions")
 _BOUNDS = (("start", "end"), ("start_offset", "end_offset"))
 
@@ -207,10 +208,32 @@ def _is_flat_argilla(value: Mapping[str, Any]) -> bool:
 
 
 def of_table(records: Iterator[Record]) -> Iterator[Record]:
-    """The rows of a table of texts, those of Argilla with submitted answers alone."""
+    """The rows of a table of texts: Argilla's with submitted answers, VIA's with plain values."""
     for record in records:
-        is_answered = isinstance(record.value, dict) and _is_flat_argilla(record.value)
-        yield record._replace(value=submitted(record.value)) if is_answered else record
+        row = record.value
+        if isinstance(row, dict) and _is_flat_argilla(row):
+            row = submitted(row)
+        elif isinstance(row, dict) and not row.keys().isdisjoint(_ATTRIBUTES):
+            plain = {name: _attribute(row[name]) for name in _ATTRIBUTES if name in row}
+            row = {**row, **plain}
+        yield record if row is record.value else record._replace(value=row)
+
+
+# VIA, the VGG Image Annotator: a column has `{"kind": "cat"}`, or `{"kind": {"cat": true}}`
+
+
+def _attribute(cell: Any) -> Any:
+    """The value of the one attribute in a cell; of one with several choices their list.
+
+    A cell with several attributes stays as it is, and one without any is empty.
+    """
+    values = parse_cell(cell)
+    if not isinstance(values, dict) or len(values) > 1:
+        return cell
+    value = next(iter(values.values()), "")
+    if isinstance(value, dict):
+        return [str(name) for name, is_chosen in value.items() if is_chosen is True]
+    return value
 
 
 def with_statuses(columns: Sequence[str] | None) -> list[str] | None:

@@ -373,6 +373,30 @@ def test_other_files_of_coco_are_refused(value, why, tmp_path):
     assert why in raised.value.why
 
 
+VIA = """\
+#filename,file_size,file_attributes,region_count,region_id,region_shape_attributes,region_attributes
+a.png,9,"{""kind"":""cat""}",0,0,"{}","{}"
+b.png,9,"{""kind"":""dog""}",1,0,"{""name"":""rect"",""x"":1}","{""part"":{""ear"":true,""tail"":true}}"
+c.png,9,"{""kind"":""cat"",""light"":""dim""}",1,0,"{}","{""part"":{""ear"":true,""eye"":false}}"
+"""
+
+
+def test_attributes_of_via_are_plain_values(tmp_path):
+    (tmp_path / "a.csv").write_text(VIA.removeprefix("#"))
+    read = [record.value for record in records(tmp_path / "a.csv")]
+    assert [row["file_attributes"] for row in read] == [
+        "cat", "dog", '{"kind":"cat","light":"dim"}'
+    ]  # fmt: skip
+    assert [row["region_attributes"] for row in read] == ["", ["ear", "tail"], ["ear"]]
+    for name in "abc":
+        Image.new("RGB", (4, 4)).save(tmp_path / f"{name}.png")
+    lines = VIA.removeprefix("#").splitlines()
+    (tmp_path / "two.csv").write_text("\n".join(lines[:3]))
+    config = config_class("data", "image_table")(root=str(tmp_path / "two.csv"))
+    config.path_column, config.label_column = "filename", "file_attributes"
+    assert collect(config).classes == ("cat", "dog")
+
+
 def binary(text, answer, label="SPAM"):
     return {"text": text, "label": label, "answer": answer, "_input_hash": 1, "_task_hash": 2}
 
