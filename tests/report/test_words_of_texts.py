@@ -1,14 +1,21 @@
 """Words of the galleries' texts, marked by what they add to the answer."""
 
+import json
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from kept_runs import kept_run
 
+from fmkit.commands.report import read_examples
+from fmkit.config.schema.runtime import RuntimeConfig
+from fmkit.evaluation import load_run
 from fmkit.explain import gallery_words
 from fmkit.explain.marked_words import strengths
-from fmkit.report import gallery
+from fmkit.report import gallery, run_page, samples
 from fmkit.report.samples import Sample
+from fmkit.store.run_reader import RunReader
 
 SAMPLE = Sample("<a>", "good", "bad", "80%")
 TEXT = "a <b>fine</b> & dull film"
@@ -77,3 +84,28 @@ def test_no_more_texts_than_there_is_time_for(monkeypatch, seconds, count):
     made = gallery_words.marks(Network(clock), texts, False, seconds)
     assert list(made) == [str(number) for number in range(count)]
     assert clock[0] <= max(seconds, 4.0)
+
+
+@pytest.mark.slow
+def test_the_page_of_a_trained_run_has_its_words_marked(tmp_path):
+    folder = kept_run("texts", tmp_path)
+    run = RunReader(folder)
+    trained = load_run.load(run, RuntimeConfig(verbose=False))
+    assembly = SimpleNamespace(
+        model=trained.model, backbone=trained.backbone, spec=trained.spec, task=trained.task,
+        objectives=(), devices=SimpleNamespace(names=["cpu"]),
+    )  # fmt: skip
+    problems = []
+    mark = gallery_words.marker(assembly, 1e6, problems.append)
+    examples = read_examples(run)
+    samples.keep(folder, examples, {}, mark)
+    kept = json.loads((folder / "samples.json").read_text(encoding="utf-8"))
+    assert not problems
+    assert set(kept["words"]) == set(kept["examples"])
+    texts = dict(zip(examples.ids, examples.content.texts, strict=True))
+    for name, words in kept["words"].items():
+        for begin, end, score in words["text"]:
+            assert texts[name][begin:end].strip() == texts[name][begin:end] != ""
+            assert score
+    page = run_page.write(folder).path.read_text(encoding="utf-8")
+    assert '<mark class="for3"' in page or '<mark class="against3"' in page
