@@ -31,7 +31,7 @@ _CHUNK, _LONGEST = 2**20, 200  # bytes that are read at once, and of one match
 
 
 def sheet_rows(
-    path: Path, columns: Sequence[str], wanted: str | None = None
+    path: Path, columns: Sequence[str], chosen: str | None = None
 ) -> tuple[list[str], Iterator[Record]]:
     """The header of a table in a workbook, and its rows that are not empty, with typed cells.
 
@@ -39,7 +39,7 @@ def sheet_rows(
     for: a sheet of notes may come before it, and a title above it.
 
     Args:
-        wanted: title or number, from 1, of the only sheet to read; None: the one that fits, of
+        chosen: title or number, from 1, of the only sheet to read; None: the one that fits, of
             several with rows it is said which.
 
     Raises:
@@ -48,8 +48,8 @@ def sheet_rows(
             with the same one whose titles are not splits.
     """
     sheets = _open(path).worksheets
-    if wanted is not None:
-        sheets = [_chosen(path, sheets, wanted)]
+    if chosen is not None:
+        sheets = [_chosen(path, sheets, chosen)]
     merged = {sheet.title: _merged_rows(path, sheet) for sheet in sheets}
     candidates = [
         (_fit(cells, columns), sheet, number, cells)
@@ -102,15 +102,15 @@ def sheet_titles(path: Path) -> list[str]:
     return [sheet.title for sheet in _open(path).worksheets]
 
 
-def _chosen(path: Path, sheets: Sequence[Any], wanted: str) -> Any:
+def _chosen(path: Path, sheets: Sequence[Any], chosen: str) -> Any:
     """The sheet of a title or a number; a title that is a number comes first."""
     for sheet in sheets:
-        if sheet.title == wanted:
+        if sheet.title == chosen:
             return sheet
-    if wanted.isdecimal() and 0 < int(wanted) <= len(sheets):
-        return sheets[int(wanted) - 1]
+    if chosen.isdecimal() and 0 < int(chosen) <= len(sheets):
+        return sheets[int(chosen) - 1]
     allowed = [sheet.title for sheet in sheets]
-    raise ConfigError(received(f"sheet of {path.name}", wanted, allowed))
+    raise ConfigError(received(f"sheet of {path.name}", chosen, allowed))
 
 
 @cache  # a table is read several times

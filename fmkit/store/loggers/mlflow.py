@@ -102,11 +102,11 @@ class MlflowTracker(Tracker):
         """Send the figures and the files at the end of a run."""
         from mlflow.entities import Metric
 
-        now, there = int(time.time() * 1000), self._client.get_run(self._id).data.metrics
+        now, logged = int(time.time() * 1000), self._client.get_run(self._id).data.metrics
         metrics = [
             Metric(name, value, now, summary.step)
             for name, value in ((_name(key), value) for key, value in summary.metrics.items())
-            if there.get(name) != value  # else it is a second point of a chart
+            if logged.get(name) != value  # else it is a second point of a chart
         ]
         for part in _parts(metrics, _BATCH):
             self._client.log_batch(self._id, metrics=part)
