@@ -15,18 +15,23 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from fmkit.core import machine
-from fmkit.tasks.linear_problems import SCALINGS, Problem, principal_axes
+from fmkit.tasks.linear_problems import MAX_EXACT_VALUES, SCALINGS, Problem, principal_axes
 
 STRENGTHS = tuple(float(value) for value in np.logspace(-5, 4, 19))
 """The inverse L2 strengths to try, scikit-learn's C: half a decade apart. A ridge's alpha is 1 / C.
 """
 
+_DECADE = 2  # of `STRENGTHS`
 _TOO_LITTLE = 1e-4  # nats; a search does not go on for less, as it would on separable classes
 _SEARCH, _EXACT = 1e-6, 1e-7  # the gradient's largest component where L-BFGS stops
+_MAX_EXACT_SEARCH = 2**19  # values of features; with more, single precision is a third of the time
 _FEW_VALUES = 2**21  # of features; with fewer, threads wait for each other more than they compute
 
 Folds = Sequence[tuple[np.ndarray, np.ndarray]]
 """Positions that are fitted to, (n,), and positions that are held out."""
+
+Trial = tuple[float, float, float]
+"""Of a strength: the loss, the loss with the factor that pays best, and that factor."""
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -68,9 +73,8 @@ def choose(
     """Choose scaling and strength by the loss of the examples that folds hold out.
 
     Their outputs are multiplied by `Problem.factor` where that pays, as those of the head will be.
-
-    The strengths are tried from the strongest penalty on, each from the solution of the one before,
-    until `Problem.patience` in a row are no better without a factor.
+    Where solutions are costly, not all strengths are tried (see `search`), and many features are
+    searched in single precision; `fit` is exact again.
 
     Each fold scales features by what it is fitted to: a deviation that the held-out examples have
     a part in hides features that are nearly constant without them, and larger in new examples.
@@ -82,27 +86,24 @@ def choose(
     factors: dict[tuple[str, float], float] = {}
     held_out = np.concatenate([rows for _, rows in folds])
     for scaling in scalings:
-        solvers = [_Fold(problem, features, fold, scaling) for fold in folds]
-        losses[scaling], plain_losses = {}, []
-        for strength in STRENGTHS:
+        solvers = [_Fold(problem, features, fold, scaling, _MAX_EXACT_SEARCH) for fold in folds]
+
+        def trial(strength: float, solvers: Sequence[_Fold] = solvers) -> Trial:
             for fold in solvers:
                 fold.solve(strength, _SEARCH)
-            plain, loss, factor = _losses(problem, solvers, held_out)
-            losses[scaling][strength], factors[scaling, strength] = loss, factor
-            plain_losses.append(plain)
-            row = np.array(plain_losses)
-            behind = len(row) - 1 - int(np.argmax(row <= row.min() + _TOO_LITTLE))
-            if problem.patience is not None and behind >= problem.patience:
-                break
+            return _losses(problem, solvers, held_out)
+
+        every = () if problem.is_costly else STRENGTHS
+        trials = {strength: trial(strength) for strength in every} or search(trial)
+        losses[scaling] = {strength: loss for strength, (_, loss, _) in trials.items()}
+        factors |= {(scaling, strength): factor for strength, (*_, factor) in trials.items()}
     loss, scaling, strength = min(
         (value, name, key) for name, row in losses.items() for key, value in row.items()
     )
     return Choice(scaling, strength, factors[scaling, strength], loss, losses)
 
 
-def _losses(
-    problem: Problem, solvers: Sequence[_Fold], held_out: np.ndarray
-) -> tuple[float, float, float]:
+def _losses(problem: Problem, solvers: Sequence[_Fold], held_out: np.ndarray) -> Trial:
     """The loss of the held-out examples, the loss with the factor that pays best, and that factor.
 
     A factor is one parameter more, so that it costs 1 / n nats a held-out example (Akaike 1974).
@@ -121,15 +122,33 @@ def _losses(
     return plain, *min((plain, 1.0), (loss(factor) + cost, factor))
 
 
+def search(trial: Callable[[float], Trial]) -> dict[float, Trial]:
+    """Walk over `STRENGTHS` by decades, and then half a decade to both sides of the best.
+
+    It begins with the strongest penalty, and ends where the next decade is no better without a
+    factor: weak penalties take the longest to solve.
+    """
+    trials: dict[int, Trial] = {}
+    for index in range(0, len(STRENGTHS), _DECADE):
+        before = min((plain for plain, *_ in trials.values()), default=np.inf)
+        trials[index] = trial(STRENGTHS[index])
+        if not trials[index][0] < before - _TOO_LITTLE:
+            break
+    best = min(trials, key=lambda index: trials[index][1])
+    for index in {best - 1, best + 1} & {*range(len(STRENGTHS))}:
+        trials[index] = trial(STRENGTHS[index])
+    return {STRENGTHS[index]: trials[index] for index in sorted(trials)}
+
+
 class _Fold:
     """Solves for what a fold is fitted to, in its own axes."""
 
     def __init__(
         self, problem: Problem, features: np.ndarray, fold: tuple[np.ndarray, np.ndarray],
-        scaling: str,
+        scaling: str, most_exact: int = MAX_EXACT_VALUES,
     ) -> None:  # fmt: skip
         rows, held_out = fold
-        axes = principal_axes(features, rows, scaling)
+        axes = principal_axes(features, rows, scaling, most_exact)
         self._problem, self._solver = problem, problem.solver(axes, rows)
         self._axes = dataclasses.replace(axes, x=axes.x[held_out])
 

@@ -29,13 +29,14 @@ of theirs, so that one grid of strengths serves both; `unit` is `none` of featur
 
 _ITERATIONS = 1000
 _SHORTEST = 1e-12
-_MAX_EXACT_VALUES = 2**23  # features beyond this many numbers are multiplied in single precision
+MAX_EXACT_VALUES = 2**23
+"""Of features; more of them are multiplied in single precision."""
 
 Solution = tuple[np.ndarray, np.ndarray]
 """Kernel (R, K) and bias (K,)."""
 
 Solver = Callable[[float, float], Solution]
-"""From a strength and a tolerance to a solution; it starts from the one before."""
+"""From a strength and a tolerance to a solution."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,9 @@ def length_of(features: np.ndarray, rows: np.ndarray, scaling: str) -> float:
     return float(np.sqrt(np.square(features[rows], dtype=np.float64).sum(axis=1).mean()))
 
 
-def principal_axes(features: np.ndarray, rows: np.ndarray, scaling: str) -> Axes:
+def principal_axes(
+    features: np.ndarray, rows: np.ndarray, scaling: str, most_exact: int = MAX_EXACT_VALUES
+) -> Axes:
     """Bring features to one length if asked for; centre, scale and rotate them.
 
     All of it goes by the examples at `rows`.
@@ -80,11 +83,12 @@ def principal_axes(features: np.ndarray, rows: np.ndarray, scaling: str) -> Axes
         features: (N, D).
         rows: (n,) positions.
         scaling: one of `SCALINGS`.
+        most_exact: values of features up to which they are multiplied in double precision.
     """
     if length := length_of(features, rows, scaling):
         norms = np.sqrt(np.square(features, dtype=np.float64).sum(axis=1, keepdims=True))
         features = features * (length / np.maximum(norms, _SHORTEST))
-    dtype = np.float64 if features.size <= _MAX_EXACT_VALUES else np.float32
+    dtype = np.float64 if features.size <= most_exact else np.float32
     fitted = features[rows]
     mean, scale = fitted.mean(axis=0, dtype=np.float64), fitted.std(axis=0, dtype=np.float64)
     # The weight of a feature that hardly changes is 0: MiniLM has features of 1e-31, and a weight
@@ -111,11 +115,11 @@ class Problem:
 
     Attributes:
         strength_name: what scikit-learn calls the L2 strength.
-        patience: strengths in a row that may be no better before a search ends, or None.
+        is_costly: whether a solution takes long, so that not all strengths are tried.
     """
 
     strength_name = "C"
-    patience: int | None = 2
+    is_costly = True
 
     def named(self, strength: float) -> float:
         """A strength as `strength_name` counts it."""
@@ -267,7 +271,7 @@ class Numbers(Problem):
     """
 
     strength_name = "alpha"
-    patience = None  # a strength costs next to nothing
+    is_costly = False
 
     def __init__(
         self, numbers: np.ndarray, to_units: Callable[[np.ndarray], np.ndarray] = np.asarray
@@ -330,10 +334,11 @@ class _Logistic:
         curvature = (width - 1) / width**2 if is_softmax else 0.25  # of even odds
         mean_weights = np.broadcast_to(weights.mean(axis=0), width)
         self._curvatures = np.outer([*axes.variances, 1.0], curvature * mean_weights + 1e-9)
-        self._solution = np.zeros((len(axes.variances) + 1, width))
+        self._solutions = {0.0: np.zeros((len(axes.variances) + 1, width))}
 
     def solve(self, strength: float, tolerance: float) -> Solution:
-        """Kernel (R, K) and bias (K,); the next call starts from them."""
+        """Kernel (R, K) and bias (K,), found from the solution at the next lower strength."""
+        start = self._solutions[max(key for key in self._solutions if key <= strength)]
         penalty = 1.0 / (strength * len(self._x))
         scale = self._curvatures.copy()
         scale[:-1] += penalty
@@ -350,11 +355,11 @@ class _Logistic:
             return value, (gradient / scale).ravel()
 
         result = minimize(
-            objective, (self._solution * scale).ravel(), jac=True, method="L-BFGS-B",
+            objective, (start * scale).ravel(), jac=True, method="L-BFGS-B",
             options={"maxiter": _ITERATIONS, "gtol": tolerance, "ftol": 0.1 * tolerance**2},
         )  # fmt: skip
-        self._solution = result.x.reshape(scale.shape) / scale
-        return self._solution[:-1], self._solution[-1]
+        solution = self._solutions[strength] = result.x.reshape(scale.shape) / scale
+        return solution[:-1], solution[-1]
 
     def _loss(self, logits: np.ndarray) -> tuple[float, np.ndarray]:
         """The weighted mean of the cross-entropies, and its gradient by the logits, (n, K)."""

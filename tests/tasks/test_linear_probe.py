@@ -115,6 +115,39 @@ def test_cross_validation_chooses_as_scikit_learn_on_the_same_folds(classes):
     assert choice.loss == pytest.approx(min(losses.values()), rel=5e-3)
 
 
+@pytest.mark.parametrize("least", range(len(STRENGTHS)))
+def test_a_search_ends_at_the_least_loss_and_tries_no_much_weaker_penalty(least):
+    distance = {strength: abs(index - least) for index, strength in enumerate(STRENGTHS)}
+    trials = linear_probe.search(lambda strength: (distance[strength], distance[strength], 1.0))
+    assert min(trials, key=lambda strength: trials[strength][1]) == STRENGTHS[least]
+    assert list(trials) == sorted(trials)
+    assert max(map(STRENGTHS.index, trials)) <= least + 3  # 1.5 decades
+
+
+def test_a_strong_penalty_with_a_factor_may_be_the_best():
+    def trial(strength):
+        return abs(np.log10(strength)), 0.1 * abs(np.log10(strength) + 3.5), 2.0
+
+    trials = linear_probe.search(trial)
+    assert min(trials, key=lambda strength: trials[strength][1]) == STRENGTHS[3]
+
+
+def test_a_flat_loss_is_not_searched_to_its_end():
+    trials = linear_probe.search(lambda strength: (1.0, 1.0, 1.0))
+    assert list(trials) == list(STRENGTHS[:3])
+
+
+def test_many_features_are_searched_in_single_precision_with_the_same_choice(monkeypatch):
+    x, y = digits(200)
+    (folds, *_) = cross_validation.make_folds(y, None, 3)
+    exact = linear_probe.choose(Classes(y, None, 10), x, folds)
+    monkeypatch.setattr(linear_probe, "_MAX_EXACT_SEARCH", 0)
+    single = linear_probe.choose(Classes(y, None, 10), x, folds)
+    assert (single.scaling, single.strength) == (exact.scaling, exact.strength)
+    assert single.loss != exact.loss
+    assert single.loss == pytest.approx(exact.loss, rel=1e-3)
+
+
 def test_the_loss_out_of_fold_is_that_of_a_plain_loop():
     x, y = digits(120)
     result = cross_validation.choose(Classes(y, None, 10), x, y, None, 0)
