@@ -115,7 +115,8 @@ def _rows(path: Path) -> list[tuple[str, _Row]]:
                 )
             rows.append((place, record.value))
     except UnusableInput as error:
-        raise text_files.as_data_error(path, error, "utf-8") from None
+        hint = "data.relabel names this file: give it rows, or leave it out."
+        raise text_files.as_data_error(path, error, "utf-8", hint) from None
     return rows
 
 

@@ -123,6 +123,12 @@ def test_files_that_cannot_be_applied(tmp_path, rows, part):
         relabel.apply(classes(), listed(write(tmp_path / "new.csv", rows)))
 
 
+def test_a_file_without_rows_is_named_with_its_key(tmp_path):
+    with pytest.raises(DataError, match="is empty") as caught:
+        relabel.apply(classes(), listed(write(tmp_path / "new.csv", [])))
+    assert "data.relabel" in caught.value.hint
+
+
 def test_data_without_labels_is_refused(tmp_path):
     file = write(tmp_path / "new.csv", [["example", "label"], ["0", "a"]])
     with pytest.raises(ConfigError, match="no labels"):
