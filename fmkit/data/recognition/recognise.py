@@ -22,6 +22,7 @@ from fmkit.data.formats.tables import ENDINGS as TABLES
 from fmkit.data.formats.tables import SHOWN_ENDINGS
 from fmkit.data.formats.text_files import guess_encoding
 from fmkit.data.images.image_file import EXTENSIONS, is_photo
+from fmkit.data.recognition.joined_tables import refuse_tables_to_join
 from fmkit.data.recognition.labelled_lines import refuse_labelled_lines, rename_hint
 from fmkit.data.recognition.result import Recognised, Request, recognised
 from fmkit.data.recognition.tables import recognise_table
@@ -342,8 +343,14 @@ def _data_files(request: Request, folder: Path, files: Sequence[Path]) -> Recogn
     first = next((path for path in files if split_of(path.name) == "train"), files[0])
     if len(files) == 1:
         return _file(request, first)
-    result = _file(request, first)
+    try:
+        result = _file(request, first)
+    except ConfigError:
+        refuse_tables_to_join(folder, files)
+        raise
     source = result.settings["data"]
+    if source == _LINES:  # texts without labels, which another table may have
+        refuse_tables_to_join(folder, files)
     if source in _TAKE_TABLES:
         with contextlib.suppress(DataError):
             return _splits(request, folder, files)

@@ -831,3 +831,23 @@ def test_what_is_read_in_another_form_says_so(name, tmp_path):
     with pytest.raises(DataError) as raised:
         recognise(Request("a"), tmp_path / file)
     assert re.search(said, f"{raised.value.message} {raised.value.hint}")
+
+
+@pytest.mark.parametrize("names", [("labels.csv", "texts.csv"), ("a.csv", "z.csv")])
+def test_tables_that_belong_together_are_named_with_the_line_that_joins_them(names, tmp_path):
+    order, ids = ("labels", "texts") if names[0] == "labels.csv" else ("texts", "labels"), range(40)
+    parts = {"labels": {"topic": NAMES}, "texts": {"message": TEXTS}}
+    for name, part in zip(names, order, strict=True):
+        table(tmp_path, name, case_id=[f"c{n}" for n in ids], **parts[part])
+    with pytest.raises(ConfigError, match="belong together by case_id") as raised:
+        recognise(Request("a"), tmp_path)
+    code = raised.value.hint.partition("result: ")[2]
+    subprocess.run([sys.executable, "-c", f"import pandas\n{code}"], check=True, cwd=tmp_path)
+    settings = recognise(Request("a"), tmp_path / "joined.csv").settings
+    assert (settings["data.text_column"], settings["data.label_column"]) == ("message", "topic")
+
+
+def test_tables_without_common_ids_are_not_joined(tmp_path):
+    for name in ("a.csv", "b.csv"):
+        table(tmp_path, name, text=TEXTS)
+    assert recognise(Request("a"), tmp_path).settings["data"] == "text_lines"
