@@ -46,7 +46,9 @@ def assembly_of(folder):
 
     return SimpleNamespace(
         phases=phases, skipped={"left": "no reason"}, loader=Loader(), examples=examples,
-        objectives=(), training_batches=training_batches,
+        objectives=(), training_batches=training_batches, splits={}, devices=SimpleNamespace(names=[]),
+        backbone=SimpleNamespace(image_size=None, tokenizer=None),  # nothing to explain
+        spec=SimpleNamespace(classes=("a",), annotations=None),
     )  # fmt: skip
 
 
