@@ -55,6 +55,9 @@ NONFINITE = "nonfinite.json"
 REFIT = "refit_"
 """How the name of a phase begins that repeats one on training and validation examples together."""
 
+_NAME = re.compile(r"\d{4}-\d\d-\d\d_\d{6}-[a-z2-7]{6}")
+"""What `new_name` makes."""
+
 RUNNING, DONE, FAILED, INTERRUPTED = "running", "done", "failed", "interrupted"
 
 
@@ -68,6 +71,23 @@ def new_name() -> str:
     stamp = datetime.datetime.now().strftime("%Y-%m-%d_%H%M%S")
     letters = "abcdefghijklmnopqrstuvwxyz234567"
     return f"{stamp}-{''.join(secrets.choice(letters) for _ in range(6))}"
+
+
+def is_output(folder: Path) -> bool:
+    """Whether a folder is one that fmkit writes to: runs, whatever it is called, or `checks`.
+
+    It may lie in the folder of the data, and its pictures are not examples.
+    """
+    places = [folder / kind for kind in ("finetune", "pretrain", "sweeps")]
+    places += [folder] if folder.name == "checks" else []
+    with contextlib.suppress(OSError):  # it is reported where it is listed
+        return any(
+            _NAME.fullmatch(name)
+            for place in places
+            if os.path.isdir(place)  # noqa: PTH112 - pathlib raises where it may not look
+            for name in os.listdir(place)  # noqa: PTH208
+        )
+    return False
 
 
 def claim(runs_dir: Path, kind: str) -> Path:

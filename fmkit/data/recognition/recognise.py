@@ -32,6 +32,7 @@ from fmkit.data.sources.directory import is_documentation
 from fmkit.data.sources.table_files import is_submission, table_splits
 from fmkit.data.sources.text_folder import ENDINGS as TEXTS
 from fmkit.data.split_names import split_of
+from fmkit.store import run_dir
 
 _ARRAYS = (".npz",)
 _TAGGED = tuple(ending for ending in conll.ENDINGS if ending not in (*TEXTS, *TABLES))
@@ -183,7 +184,11 @@ class _Contents:
 def _contents(folder: Path) -> _Contents:
     result, count = _Contents([], [], Counter()), 0
     for parent, names, files in os.walk(folder):
-        names[:] = sorted(name for name in names if not is_ignored(name))
+        names[:] = sorted(
+            name
+            for name in names
+            if not (is_ignored(name) or run_dir.is_output(Path(parent, name)))
+        )
         files = sorted(name for name in files if not is_ignored(name))
         if Path(parent) == folder:
             result.folders = [folder / name for name in names]

@@ -25,6 +25,7 @@ from fmkit.data.sources.paths import (
     name_findings,
     suffix_of,
 )
+from fmkit.store import run_dir
 
 _DOCUMENTATION = (
     "readme", "license", "licence", "copying", "notice", "citation", "changelog", "sources",
@@ -131,6 +132,8 @@ class Listing:
         for entry in entries:
             if is_ignored(entry.name):
                 self.hidden += 1
+            elif run_dir.is_output(Path(entry.path)):
+                continue
             elif problem := self._entry_problem(entry):
                 shown = printable(self.relative(entry.path))
                 self.report(problem[0], shown, problem[1], entry.path)

@@ -13,6 +13,7 @@ from pathlib import Path
 from fmkit.core.files import is_ignored
 from fmkit.data.images.image_file import EXTENSIONS, is_photo
 from fmkit.data.sources.paths import find_file
+from fmkit.store import run_dir
 
 _LEVELS, _MAX_ENTRIES = 5, 300_000  # below a folder, that are looked through
 _SEPARATORS = re.compile(r"[\\/]+")
@@ -94,5 +95,7 @@ def _folders(folder: Path) -> list[tuple[Path, list[str]]]:
         result.append((path, files))
         if len(path.relative_to(folder).parts) >= _LEVELS:
             folders.clear()
-        folders[:] = sorted(name for name in folders if not is_ignored(name))
+        folders[:] = sorted(
+            name for name in folders if not (is_ignored(name) or run_dir.is_output(path / name))
+        )
     return result

@@ -17,6 +17,7 @@ from fmkit.core.files import is_ignored
 from fmkit.data.class_checks import SHOWN
 from fmkit.data.findings import Finding
 from fmkit.data.split_names import SPLIT_NAMES, named_splits, split_of, split_of_name
+from fmkit.store import run_dir
 
 _FIRST_WORD = re.compile(r"[a-z]+")
 _TABLE = "or name each file and its class in a table."
@@ -188,7 +189,9 @@ def subfolders(folder: Path) -> list[str]:
         return sorted(
             entry.name
             for entry in os.scandir(folder)
-            if entry.is_dir() and not is_ignored(entry.name)
+            if entry.is_dir()
+            and not is_ignored(entry.name)
+            and not run_dir.is_output(Path(entry.path))
         )
     except OSError:  # reported where it is listed
         return []

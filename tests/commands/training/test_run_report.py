@@ -46,7 +46,8 @@ def assembly_of(folder):
 
     return SimpleNamespace(
         phases=phases, skipped={"left": "no reason"}, loader=Loader(), examples=examples,
-        objectives=(), training_batches=training_batches, splits={}, devices=SimpleNamespace(names=[]),
+        objectives=(), training_batches=training_batches, splits={},
+        devices=SimpleNamespace(names=[]),
         backbone=SimpleNamespace(image_size=None, tokenizer=None),  # nothing to explain
         spec=SimpleNamespace(classes=("a",), annotations=None),
     )  # fmt: skip

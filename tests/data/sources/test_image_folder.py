@@ -11,6 +11,7 @@ import pytest
 from fmkit.config.schema.data import ImageFolderData
 from fmkit.core.errors import ConfigError, DataError
 from fmkit.data.sources.registry import list_examples
+from fmkit.store import run_dir
 
 
 def listed(root, **more):
@@ -34,6 +35,19 @@ def test_a_folder_per_class(photos):
     ):
         assert Path(path) == root / name
         assert Path(path).stat().st_size == size
+
+
+def test_what_fmkit_writes_beside_the_classes_is_not_a_class(photos):
+    root = photos(dogs=4, cats=5)
+    photo = root / "cats" / "cats0.png"
+    for folder in ("runs/finetune", "my outputs/sweeps", "checks"):
+        plots = root / folder / run_dir.new_name() / "plots"
+        plots.mkdir(parents=True)
+        shutil.copy(photo, plots)
+    assert listed(root).classes == ("cats", "dogs")
+    (root / "runs" / "finetune").rename(root / "runs" / "marathon")
+    with pytest.raises(DataError, match="'runs' has 1"):  # a class of that name
+        listed(root)
 
 
 def test_a_folder_per_split(photos):
