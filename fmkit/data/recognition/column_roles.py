@@ -189,6 +189,7 @@ def _content_and_labels(
     if split is not None and all(split_of_name(str(v)) for v in filled(columns[split])):
         result.keys["split_column"] = split
         used.add(split)
+    used.update(name for name in columns if numbers_splits(name, columns[name]))
     rest = [name for name in columns if name not in used and not are_objects(columns[name])]
     _add_labels(result, columns, rest, chosen, example)
     if photo is None and "text_column" not in chosen:
@@ -230,6 +231,12 @@ def _add_labels(
         if label == _responses(columns) and all(len(answers) == 1 for answers in lists):
             result.task = ""  # of one annotator each
         result.keys |= {"label_separator": separator} if separator else {}
+
+
+def numbers_splits(name: str, values: Sequence[Any]) -> bool:
+    """Whether a column has a split or a fold by its number, as CelebA's `partition` has."""
+    numbers = {str(value) for value in filled(values)}
+    return name.strip().lower() in _SPLIT and all(map(str.isdecimal, numbers))
 
 
 def _own(columns: Columns, chosen: Mapping[str, Any], key: str) -> str | None:

@@ -17,7 +17,13 @@ from fmkit.data.formats.spreadsheet import EXCEL
 from fmkit.data.formats.tables import records
 from fmkit.data.formats.text_files import GZIP, as_data_error, file_ending, is_wide
 from fmkit.data.images.image_file import EXTENSIONS, is_photo
-from fmkit.data.recognition.column_roles import Roles, lacks_header, roles, text_column
+from fmkit.data.recognition.column_roles import (
+    Roles,
+    lacks_header,
+    numbers_splits,
+    roles,
+    text_column,
+)
 from fmkit.data.recognition.column_values import Columns, as_columns, photos_inside
 from fmkit.data.recognition.pixel_tables import refuse_pixel_texts, refuse_pixels
 from fmkit.data.recognition.result import Recognised, Request, recognised
@@ -61,7 +67,7 @@ def recognise_table(request: Request, path: Path) -> Recognised:
     missing = "" if is_found else _add_image_root(table, path, columns)
     keys = vars(config_class("data", table.source)())
     table.keys |= {key: value for key, value in format.items() if key in keys}
-    result = _labelled_table(request, path, table, [*columns])
+    result = _labelled_table(request, path, table, columns)
     result.missing = missing
     result.reason += ", without a header" if format.get("header") is False else ""
     if table.has_labels and table.others:
@@ -77,12 +83,14 @@ def recognise_table(request: Request, path: Path) -> Recognised:
     return result
 
 
-def _labelled_table(
-    request: Request, path: Path, table: Roles, columns: Sequence[str]
-) -> Recognised:
+def _labelled_table(request: Request, path: Path, table: Roles, columns: Columns) -> Recognised:
     noun = "photos" if table.source == "image_table" else "texts"
     if not table.has_labels and table.source == "image_table":
-        others = [name for name in columns if name not in table.keys.values()]
+        others = [
+            name
+            for name in columns
+            if name not in table.keys.values() and not numbers_splits(name, columns[name])
+        ]
         example = shell_setting("data.label_column", others[0] if len(others) == 1 else "COLUMN")
         raise DataError(
             f"{display_path(path)} names photos, and no column of it has labels"
@@ -90,7 +98,7 @@ def _labelled_table(
             f"Say which has: {request.line} {example}" if others else "",
         )
     if not table.has_labels:
-        return _texts_alone(request, path, table, columns)
+        return _texts_alone(request, path, table, [*columns])
     reasons = {
         "image_table": f"a table of {noun}",
         "text_table": f"a table of {noun}",
