@@ -14,6 +14,7 @@ OWN_FILES = (
     "core/modalities.py",
     "data/content/", "data/images/", "data/recognition/", "data/sources/",
     "data/loaders/image_loader.py", "data/loaders/text_loader.py", "data/loaders/packing.py",
+    "data/predict_inputs.py", "data/predict_photos.py",
     "data/quality/image_*.py", "data/quality/document_checks.py",
     "models/vision/", "models/text/", "models/tokenizers/",
 )  # fmt: skip
@@ -38,6 +39,7 @@ ALLOWED = {
     "tasks/language/": "instruction learns from conversations, dpo from rated answers",
     "tasks/question_answering/": "it learns from pairs of texts",
     "tasks/token_classification/": "it learns from words",
+    "report/samples.py": "words are marked in texts, and in no other content of the same modality",
     "evaluation/token_classification.py": "it evaluates the rows that its task makes",
 }
 """Files or folders with such a branch outside, each with the reason."""

@@ -150,7 +150,7 @@ RULES: tuple[Rule, ...] = (
          "{f.per_class:.1f} examples a class, fewer than 5: the backbone stays frozen"),
     Rule("stage.full",
          lambda f: {"head", "full"} <= f.lengths.keys() and f.pretrained
-         and f.is_text and f.is_classification and f.per_class < TINY_TEXTS,
+         and f.has_tokenizer and f.is_classification and f.per_class < TINY_TEXTS,
          lambda f: None,
          "{f.per_class:.1f} texts a class, fewer than 10: the backbone stays frozen"),
     Rule("stage.full",
@@ -298,7 +298,7 @@ class RunFacts:
         validation: examples of the validation split.
         speed: what the network takes on this device, under a time limit; else None.
         image_size: as configured, until the rule chooses another.
-        is_text: examples are texts.
+        has_tokenizer: examples are texts.
         has_mirrored_classes: whether the check of the data saw that a flip turns a class into
             another.
     """
@@ -317,7 +317,7 @@ class RunFacts:
     can_augment: bool = True
     is_classification: bool = True
     has_mirrored_classes: bool = False
-    is_text: bool = False
+    has_tokenizer: bool = False
     validation: int = 500
     speed: Speed | None = None
     image_size: int | None = None

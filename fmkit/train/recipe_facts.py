@@ -44,7 +44,7 @@ def facts(
         classes=len(data.spec.classes),
         side=typical_side(content),
         can_augment=hasattr(config.data, "augment"),
-        is_text=modality_entry(data.spec.modality).has_tokenizer,
+        has_tokenizer=modality_entry(data.spec.modality).has_tokenizer,
         is_classification=isinstance(config.task, ClassificationConfig),
         has_mirrored_classes="mirrored_classes" in findings,
         own_size=model_registry.default_image_size(config.model.name),

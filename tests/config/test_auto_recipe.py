@@ -32,7 +32,7 @@ SOLAR_CELLS = RunFacts(
     learning_rate=3e-3,
 )
 CLOTHES = dataclasses.replace(SOLAR_CELLS, examples=2_000, classes=10, side=28)
-TEXTS = dataclasses.replace(CLOTHES, is_text=True, can_augment=False, side=None)
+TEXTS = dataclasses.replace(CLOTHES, has_tokenizer=True, can_augment=False, side=None)
 
 
 MINUTE = Speed(seconds=60.0, forward=0.005, side=224)

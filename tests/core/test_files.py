@@ -13,6 +13,7 @@ WRITERS = {  # each for a reason
     "core/files.py",
     "core/atomic_dir.py",
     "core/console.py",  # stdout and stderr themselves
+    "data/formats/parquet_photos.py",  # into a temporary folder
     "data/quality/quarantine.py",  # appends to a shell script
     "store/tensorboard.py",  # a stream of events
     "models/weights/formats.py",  # into a temporary folder
