@@ -40,6 +40,7 @@ def fables(tmp_path):
     return tmp_path / "texts"
 
 
+@pytest.mark.slow
 def test_a_causal_model_learns_a_text_by_heart_and_writes_it(fmkit, fables, tmp_path):
     words = ["task=causal_lm", "data=text_files", f"data.root={fables}", "model=small_gpt"]
     code, out, err = fmkit("pretrain", *words, *SMALL, "stage.full.epochs=200 steps",

@@ -44,6 +44,7 @@ def figures(folder, split):
     return json.loads((folder / "eval" / f"{split}.json").read_text())
 
 
+@pytest.mark.slow
 def test_preferences_are_learned_judged_and_written(fmkit, begun, tmp_path):
     place, before = begun
     words = ["task=dpo", "data=preferences", f"data.root={place / 'pairs.jsonl'}", *SMALL]

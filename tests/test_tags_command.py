@@ -24,6 +24,7 @@ def figures(run, name="test"):
     return json.loads((run / "eval" / f"{name}.json").read_text())
 
 
+@pytest.mark.slow
 def test_entities_are_learned_judged_and_found_in_new_texts(fmkit, folder, tmp_path):
     words = ["data=conll", f"data.root={folder}", *SCRATCH, "stage.full.epochs=14"]
     code, out, err = fmkit("finetune", *words)

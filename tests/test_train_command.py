@@ -166,6 +166,7 @@ def test_predict_writes_a_row_a_photo_and_names_the_broken(finished, fmkit, tmp_
     assert len(pd.read_parquet(tmp_path / "one.parquet")) == 1
 
 
+@pytest.mark.slow
 def test_the_model_file_needs_no_fmkit_and_takes_any_size(finished):
     root, folder, _ = finished
     photo = next((root / "photos" / "red").iterdir())
@@ -185,6 +186,7 @@ def test_the_model_file_needs_no_fmkit_and_takes_any_size(finished):
     assert done.stdout.split() == ["2", "2"]
 
 
+@pytest.mark.slow
 def test_pretrain_then_finetune_has_the_same_splits_and_skips_the_head(fmkit, tmp_path, photos):
     words = ["model=small_cnn", "data=image_folder", f"data.root={photos}", "data.batch_size=8"]
     code, _, err = fmkit("pretrain", *words, "stage.head.epochs=2", "runtime.seed=7")
@@ -225,6 +227,7 @@ def test_init_starts_from_the_weights_of_the_run(fmkit, tmp_path, photos):
             np.testing.assert_allclose(value, after[path], atol=1e-6, err_msg=path)
 
 
+@pytest.mark.slow
 def test_a_sweep_may_start_from_a_run(fmkit, tmp_path, photos):
     words = [*QUICK, "stage.full.epochs=1", "data=image_folder", f"data.root={photos}"]
     assert fmkit("finetune", *words)[0] == 0

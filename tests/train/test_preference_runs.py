@@ -80,6 +80,7 @@ def test_a_resumed_run_is_equal_bit_for_bit(untouched, tmp_path, step):
     assert_same(go_on(cut(untouched, step, tmp_path), untouched.assembly), expected)
 
 
+@pytest.mark.slow
 def test_a_run_that_lost_the_cache_compares_with_the_start_all_the_same(untouched, tmp_path):
     """With weights of the start: those of the checkpoint are others by then."""
     run, config = cut(untouched, 5, tmp_path), preference_settings(tmp_path / "new")

@@ -137,6 +137,7 @@ def test_a_finished_run_is_judged_by_its_loss(done):
     assert columns == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(TASKS))
 def test_labels_change_nothing_that_is_learned(name, tmp_path):
     """And a last batch of one image breaks nothing."""
