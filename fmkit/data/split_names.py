@@ -6,6 +6,13 @@ from pathlib import Path
 
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 _HELD_OUT = re.compile(r"h[eo]ld[ _-]?out", re.IGNORECASE)
+_PART = re.compile(
+    r"(.*[^a-z])?(part|batch|chunk|shard|fold|archive|volume|disk)s?[ _-]?\d+"
+    r"|(19|20)\d\d([ ._-]?(0[1-9]|1[0-2])){1,2}.*"  # 2026-01, 2026_01_31, 20260131
+    r"|1\d\d(apple|canon|nikon|nd\d+|msdcf|_pana|olymp|_fuji|gopro|media)",
+    re.IGNORECASE,
+)
+"""Names of parts of a data set: numbered, by date, or as cameras name their folders."""
 _GENERIC = (
     "set", "data", "dataset", "split", "part", "folder", "dir", "images", "imgs", "photos",
     "pictures", "texts", "files",
@@ -50,3 +57,8 @@ def named_splits(names: Sequence[str]) -> list[str]:
     """
     splits = [split_of_name(name) for name in names]
     return splits if all(splits) and "train" in splits and len(set(splits)) > 1 else []
+
+
+def are_parts(names: Sequence[str]) -> bool:
+    """Whether folders are parts that photos were sorted into by number or date, by their names."""
+    return len(names) > 1 and all(map(_PART.fullmatch, names))

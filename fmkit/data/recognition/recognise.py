@@ -31,7 +31,7 @@ from fmkit.data.sources.detection_layouts import refuse_detection
 from fmkit.data.sources.directory import is_documentation
 from fmkit.data.sources.table_files import is_submission, table_splits
 from fmkit.data.sources.text_folder import ENDINGS as TEXTS
-from fmkit.data.split_names import split_of
+from fmkit.data.split_names import are_parts, split_of
 from fmkit.store import run_dir
 
 _ARRAYS = (".npz",)
@@ -180,6 +180,10 @@ class _Contents:
     def nested_of(self, endings: Sequence[str]) -> int:
         return sum(self.nested[ending] for ending in endings)
 
+    def are_parts(self) -> bool:
+        """Whether the folders are hardly classes, by their names."""
+        return are_parts([path.name for path in self.folders])
+
 
 def _contents(folder: Path) -> _Contents:
     result, count = _Contents([], [], Counter()), 0
@@ -248,7 +252,8 @@ def _photos(request: Request, folder: Path, contents: _Contents) -> Recognised:
     loose, nested = len(contents.loose_photos()), contents.nested_of(EXTENSIONS)
     reasons = "; ".join(f"{path.name} not read{why}" for path, why in [*unread.items()][:3])
     note = f" ({reasons})" if reasons else ""
-    if nested and len(contents.folders) > 1:
+    are_classes = request.looks_for_labels or not contents.are_parts()
+    if nested and len(contents.folders) > 1 and are_classes:
         return recognised("image_folder", folder, f"photos in a folder for each class{note}")
     if request.needs_labels:
         shown = display_path(folder)
@@ -285,9 +290,11 @@ def _photo_tables(
                 request.chosen
             ):
                 raise
+            is_question = "data.label_column" in error.hint
+            if is_question and request.looks_for_labels and contents.are_parts():
+                raise
             why = error.message.removeprefix(f"{display_path(table)}: ").removeprefix(f"{table}: ")
             why = why.rstrip(".")
-            is_question = "data.label_column" in error.hint
             unread[table] = f": {why}. {error.hint if is_question else learn}".rstrip(". ")
             continue
         if result.settings["data"] == "image_table":

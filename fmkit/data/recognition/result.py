@@ -56,6 +56,11 @@ class Request:
     needs_labels: bool = True
     line: str = "fmkit finetune"
 
+    @property
+    def looks_for_labels(self) -> bool:
+        """Whether labels count where there are some: `check` takes data with and without them."""
+        return self.needs_labels or shlex.split(self.line)[1:2] == ["check"]
+
     def with_path(self, path: Path) -> str:
         """The command line with another path in place of the one that was typed."""
         shown, words = display_path(path), shlex.split(self.line)

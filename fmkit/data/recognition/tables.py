@@ -64,7 +64,7 @@ def recognise_table(request: Request, path: Path) -> Recognised:
         raise ConfigError(f"{shown}: {escape_invisible(error.message)}", hint) from None
     is_found = table.source != "image_table" or "image_root" in chosen
     is_found = is_found or photos_inside(columns) == table.keys.get("path_column")
-    missing = "" if is_found else _add_image_root(table, path, columns)
+    missing = "" if is_found else _add_image_root(table, path, columns, format)
     keys = vars(config_class("data", table.source)())
     table.keys |= {key: value for key, value in format.items() if key in keys}
     result = _labelled_table(request, path, table, columns)
@@ -222,13 +222,17 @@ def _refuse_qualtrics(path: Path, columns: Columns) -> None:
         )
 
 
-def _add_image_root(table: Roles, path: Path, columns: Columns) -> str:
+def _add_image_root(table: Roles, path: Path, columns: Columns, format: Mapping[str, Any]) -> str:
     """Add the folder that the paths in a table start from, where it is one beside the table.
 
     Returns:
         The first path, where no folder has it.
     """
-    names = [str(value) for value in columns[table.keys["path_column"]] if value][:_PROBED]
+    column = table.keys["path_column"]
+    names = [str(value) for value in columns[column] if value][:_PROBED]
+    if len(folders_beside(path)) > 1:  # which may have a part of the photos each
+        rows = [name for name in _whole_column(path, column, format) if name]
+        names += rows[:: 1 + len(rows) // _ROWS]
     folder = photo_folder(path, names)
     if folder not in (None, path.parent):
         table.keys["image_root"] = display_path(folder)

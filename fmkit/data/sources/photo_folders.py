@@ -22,6 +22,7 @@ from fmkit.data.sources.table_files import tables_at
 from fmkit.data.split_names import split_of
 
 _PROBED = 5  # paths of a table that are looked for in every folder beside it
+_SAMPLE = 400  # paths by which it is known whether one folder has the photos
 
 
 def folders_beside(table: Path) -> list[Path]:
@@ -34,6 +35,8 @@ def folders_beside(table: Path) -> list[Path]:
 def photo_folder(table: Path, names: Sequence[str], like: Path | None = None) -> Path | None:
     """The folder near a table that has a photo it names; None where there is none.
 
+    It is the table's own folder where the photos are in several folders below it.
+
     Args:
         table: it need not exist, its folder has to.
         names: paths in the table, those of photos anywhere on the disk left out.
@@ -44,8 +47,17 @@ def photo_folder(table: Path, names: Sequence[str], like: Path | None = None) ->
             return folder
     for folder in folders_beside(table):
         if any(find_file(folder, name, EXTENSIONS) for name in names[:_PROBED]):
-            return folder
+            return table.parent if _are_elsewhere_too(table.parent, folder, names) else folder
     return photo_search.folder_below(table.parent, names[:_PROBED])
+
+
+def _are_elsewhere_too(root: Path, folder: Path, names: Sequence[str]) -> bool:
+    """Whether more of the photos are found by their names below a root than in one folder there."""
+    sample = names[:: 1 + len(names) // _SAMPLE]
+    in_folder = sum(find_file(folder, name, EXTENSIONS) is not None for name in sample)
+    if in_folder == len(sample):
+        return False
+    return len(photo_search.files_by_name(root, sample)) > in_folder
 
 
 def relative_names(names: Sequence[str]) -> list[str]:

@@ -16,7 +16,13 @@ from fmkit.core.errors import join_names
 from fmkit.core.files import is_ignored
 from fmkit.data.class_checks import SHOWN
 from fmkit.data.findings import Finding
-from fmkit.data.split_names import SPLIT_NAMES, named_splits, split_of, split_of_name
+from fmkit.data.split_names import (
+    SPLIT_NAMES,
+    are_parts,
+    named_splits,
+    split_of,
+    split_of_name,
+)
 from fmkit.store import run_dir
 
 _FIRST_WORD = re.compile(r"[a-z]+")
@@ -47,7 +53,7 @@ def folder_splits(
     is_exact = all(folder.name.lower() in SPLIT_NAMES for folder in named)
     names = join_names([folder.name for folder in named])
     if not named:
-        return {}, []
+        return {}, _part_findings(folders)
     if not others:
         if nested and (is_exact or "train" in named.values() or len(named) == 1):
             return _without_lone_folders(named, is_data), []
@@ -70,6 +76,16 @@ def folder_splits(
         verb = "is" if len(others) == 1 else "are"
         return {}, [Finding("unclear_folders", "", f"{why} {verb} beside them.")]
     return {}, []
+
+
+def _part_findings(folders: Sequence[Path]) -> list[Finding]:
+    """That folders which are read as classes have names of parts of a data set."""
+    names = [folder.name for folder in folders]
+    if not are_parts(names):
+        return []
+    why = f"{join_names(names, 3)} have names of parts, by number or date, and are read as "
+    why += "classes. Where they are not: put the photos into a folder for each class, "
+    return [Finding("unclear_folders", "", why + _TABLE)]
 
 
 def file_findings(paths: Sequence[Path]) -> list[Finding]:
