@@ -117,7 +117,11 @@ class Run:
             return build_model.inference_model(run.model, run.task, data, modality, temperature)
 
     def predict(
-        self, inputs: str | Path | Sequence[Any], batch_size: int = 32, calibrated: bool = False
+        self,
+        inputs: str | Path | Sequence[Any],
+        batch_size: int = 32,
+        calibrated: bool = False,
+        ood: bool | None = None,
     ) -> pd.DataFrame:
         """Predictions, a row per input; nothing is written.
 
@@ -127,10 +131,11 @@ class Run:
                 file or folder that `fmkit predict input=` takes.
             batch_size: inputs per step.
             calibrated: probabilities are those after temperature scaling.
+            ood: the column `ood_score`; None: where the run keeps what it needs.
 
         Raises:
             DataError: none of the inputs can be read.
-            ConfigError: the run cannot be calibrated.
+            ConfigError: the run cannot be calibrated, or cannot have scores.
         """
         import pandas as pd
 
@@ -140,6 +145,8 @@ class Run:
             run = self._loaded
             if calibrated:
                 run = predict.with_temperature(self._reader, run)
+            setting = "auto" if ood is None else str(ood).lower()
+            run = predict.with_ood_scores(run, setting, RuntimeConfig())
             columns = predict.predict_values(self._reader, run, inputs, batch_size)
         return pd.DataFrame(columns)
 

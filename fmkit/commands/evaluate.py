@@ -48,7 +48,8 @@ def evaluate_run(config: EvalConfig) -> dict[str, Any]:
     data, split, suffix = read.data, read.split, read.suffix
     spec = run.spec(objective)
     # Before TensorFlow is imported: an unknown class or column is reported at once.
-    sliced = _sliced_columns(config, task.name, data.examples.take(data.splits[split]))
+    columns, has_clusters = _without_clusters(config, task.name)
+    sliced = _sliced_columns(config, columns, task.name, data.examples.take(data.splits[split]))
     corruptions = _corruptions(config, task.name, spec.modality)
     if config.by_document and task.name != "causal_lm":
         raise ConfigError(
@@ -67,6 +68,7 @@ def evaluate_run(config: EvalConfig) -> dict[str, Any]:
     if config.calibrated:
         temperature = record.temperature(run, trained.task, objective)
         trained = dataclasses.replace(trained, temperature=temperature)
+    trained = _with_features(config, trained, objective, has_clusters)
     is_own_validation = split == "val" and not suffix
     is_fitted = bool(run.validation(objective).get("out_of_fold"))
     if is_own_validation and (is_fitted or run_dir.is_refitted(run.json(run_dir.STATUS))):
@@ -81,13 +83,27 @@ def evaluate_run(config: EvalConfig) -> dict[str, Any]:
     result, inputs = _evaluate(config, trained, data, split, labels, outputs, spec, validation)
     parts = [split, objective, suffix, "calibrated" if config.calibrated else None]
     goals = {"precision": config.min_precision, "recall": config.min_recall}
-    more = _more(config, trained, data, split, result, inputs, sliced, corruptions)
+    more = _more(config, trained, data, split, result, inputs, sliced, has_clusters, corruptions)
     recorded = record.record(
         run.folder, trained.task, "-".join(filter(None, parts)), result, split, objective,
         trained.temperature, goals, more,
     )  # fmt: skip
     _show(config, run, split, recorded, goals)
     return recorded.metrics
+
+
+def _with_features(
+    config: EvalConfig, trained: Any, objective: str | None, has_clusters: bool
+) -> Any:
+    """A run whose network gives features beside its outputs, where scores or clusters need them."""
+    from fmkit.evaluation import features, out_of_distribution
+
+    if objective is None:
+        trained = out_of_distribution.with_scores(trained, config.ood, config.runtime)
+    if has_clusters and trained.distribution is None:
+        extractor = features.FeatureExtractor(trained, outputs_too=True)
+        trained = dataclasses.replace(trained, inference=extractor.inference)
+    return trained
 
 
 def _show(
@@ -111,14 +127,14 @@ def _show(
 
 
 def _sliced_columns(
-    config: EvalConfig, task: str, examples: Examples
+    config: EvalConfig, names: list[str] | None, task: str, examples: Examples
 ) -> tuple[Sequence[str], dict[str, list[str]]] | None:
     """The ids of the examples, and the columns that they are sliced by; None: by none.
 
     Raises:
         ConfigError: the task is not evaluated by example, or there is no such column.
     """
-    if not config.slices and not config.slices_file:
+    if not names and (not config.slices_file or names is not None):
         return None
     entry = task_entry(task).evaluator
     if entry is None or not entry.scores:
@@ -129,8 +145,26 @@ def _sliced_columns(
         )
     from fmkit.evaluation.slices import metadata
 
-    columns = metadata.columns_of(config.data, examples, config.slices, config.slices_file)
+    columns = metadata.columns_of(config.data, examples, names, config.slices_file)
     return examples.ids, columns
+
+
+def _without_clusters(config: EvalConfig, task: str) -> tuple[list[str] | None, bool]:
+    """The columns to slice by, and whether to slice by clusters of features, too.
+
+    Raises:
+        ConfigError: the task has no features of single examples.
+    """
+    from fmkit.evaluation.slices import clusters
+
+    names, has_clusters = clusters.without(config.slices)
+    entry = task_entry(task).evaluator
+    if has_clusters and (entry is None or not entry.predict_outputs or not entry.scores):
+        raise ConfigError(
+            f"slices: task={task} has no single vector of features for an example.",
+            "Clusters are for classification, multi_label and regression.",
+        )
+    return names, has_clusters
 
 
 def _corruptions(config: EvalConfig, task: str, modality: str) -> list[str]:
@@ -150,16 +184,21 @@ def _corruptions(config: EvalConfig, task: str, modality: str) -> list[str]:
 
 def _more(
     config: EvalConfig, trained: Any, data: Dataset, split: str, result: Any, inputs: Any,
-    sliced: tuple[Sequence[str], dict[str, list[str]]] | None, corruptions: list[str],
+    sliced: tuple[Sequence[str], dict[str, list[str]]] | None, has_clusters: bool,
+    corruptions: list[str],
 ) -> Any:  # fmt: skip
     """Figures and tables of documents, slices and corruptions."""
-    from fmkit.evaluation import evaluator
+    from fmkit.evaluation import evaluator, out_of_distribution
     from fmkit.evaluation.diagnostics.results import Diagnostics
     from fmkit.evaluation.robustness import evaluate as robustness
+    from fmkit.evaluation.slices import clusters
     from fmkit.evaluation.slices import search as slices
     from fmkit.train import build_model
 
     metrics, columns = result
+    entry = modality_entry(trained.spec.modality)
+    vectors = trained.inference.others[-1] if has_clusters else np.zeros(0)  # of this pass
+    out_of_distribution.add(metrics, columns, trained, entry.noun, entry.plural)
     seed, verbose = config.runtime.seed, config.runtime.verbose
     more = Diagnostics()
     if config.by_document:
@@ -167,9 +206,14 @@ def _more(
 
         texts = data.examples.take(data.splits[split])
         more.add(documents.diagnostics(trained, texts, config.bootstrap, seed, verbose))
-    if sliced is not None:
+    if sliced is not None or has_clusters:
         scores = registry.load(evaluator.evaluator_of(trained.task).scores)(columns)
+    if sliced is not None:
         more.add(slices.diagnostics(scores, *sliced, config.bootstrap, seed))
+    if has_clusters:
+        content: Any = data.examples.take(inputs.indices).content
+        text_list = getattr(content, "texts", None)
+        more.add(clusters.diagnostics(scores, vectors, text_list, config.bootstrap, seed))
     if corruptions:
 
         def open_loader(examples: Examples) -> Any:

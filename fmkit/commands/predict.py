@@ -16,6 +16,7 @@ from fmkit.core import console, files, machine, registry
 from fmkit.core.errors import ConfigError, DataError, plural
 from fmkit.core.modalities import ModalityEntry, modality_entry
 from fmkit.evaluation import write
+from fmkit.evaluation.feature_distribution import OOD_SCORE
 from fmkit.store import run_dir
 from fmkit.store.run_reader import RunReader
 
@@ -84,6 +85,7 @@ def predict_inputs(config: PredictConfig) -> dict[str, Any]:
     trained = launch.load_run(run, config.runtime)
     if config.calibrated:
         trained = with_temperature(run, trained)
+    trained = with_ood_scores(trained, config.ood, config.runtime)
     columns, errors = registry.load(_modality(run).predict)(trained, inputs, config.batch_size)
     write.write_table(output, columns)  # before an error is raised: it has the reason per input
     count, engine = len(next(iter(columns.values()))), trained.inference.record
@@ -95,6 +97,7 @@ def predict_inputs(config: PredictConfig) -> dict[str, Any]:
     if len(errors) > _SHOWN:
         console.warning(f"... and {len(errors) - _SHOWN:,} more, in the column `error`")
     _require_readable(run, inputs, errors, f"The reasons: {output}")
+    facts = _ood_summary(run, trained, columns)
     first = {name: list(values[:_SHOWN]) for name, values in columns.items()}
     json_output.show(
         "predictions",
@@ -105,6 +108,7 @@ def predict_inputs(config: PredictConfig) -> dict[str, Any]:
                 "rows": count,
             },
             **{"columns": list(columns), "first": first, "errors": errors, "engine": engine},
+            **facts,
         },
         lambda: result_tables.predictions(columns, _modality(run).noun, len(errors), output),
     )
@@ -120,6 +124,31 @@ def with_temperature(run: RunReader, trained: Any) -> Any:
     from fmkit.evaluation import record
 
     return dataclasses.replace(trained, temperature=record.temperature(run, trained.task))
+
+
+def with_ood_scores(trained: Any, setting: str, runtime: Any) -> Any:
+    """A run's model, from `launch.load_run`, that scores how unlike the training data inputs are.
+
+    Raises:
+        ConfigError: `true`, and the run cannot have scores.
+        ArtifactError: `true`, and what it keeps for them is damaged.
+    """
+    from fmkit.evaluation import out_of_distribution
+
+    return out_of_distribution.with_scores(trained, setting, runtime)
+
+
+def _ood_summary(run: RunReader, trained: Any, columns: dict[str, Any]) -> dict[str, Any]:
+    """How many inputs are unlike the training data, for JSON; a warning where they are many."""
+    if trained.distribution is None:
+        return {}
+    from fmkit.evaluation import out_of_distribution
+
+    summary = out_of_distribution.summary(columns[OOD_SCORE], trained.distribution)
+    entry = _modality(run)
+    if text := out_of_distribution.sentence(summary, entry.noun, entry.plural):
+        console.warning(text)
+    return {"out_of_distribution": summary}
 
 
 def predict_values(run: RunReader, trained: Any, values: Any, batch_size: int) -> dict[str, Any]:

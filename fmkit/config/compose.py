@@ -269,7 +269,7 @@ def _missing(config: Any, key: str, command: str) -> str:
 
 def _normalise(value: Any) -> None:
     """LoRA has a rank, and paths are absolute, so that a run's record is true from any folder."""
-    for holder in _groups(value):
+    for holder in (value, *_groups(value)):
         for field in dataclasses.fields(holder):
             if "true" in info_of(field).choices:  # YAML has read it as a truth value
                 setattr(holder, field.name, str(getattr(holder, field.name)).lower())

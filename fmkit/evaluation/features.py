@@ -25,6 +25,8 @@ from fmkit.evaluation import run_data
 from fmkit.evaluation.inference import Inference
 from fmkit.evaluation.load_run import LoadedRun
 from fmkit.models import heads
+from fmkit.models.backbone import Backbone
+from fmkit.models.keras_internals import graph_nodes
 from fmkit.train import build_model
 
 
@@ -59,7 +61,7 @@ class FeatureExtractor:
 
     def __init__(self, trained: LoadedRun, outputs_too: bool = False) -> None:
         self._trained = trained
-        features = _feature_tensor(trained)
+        features = feature_tensor(trained.model, trained.task, trained.backbone)
         outputs = [*trained.inference.model.outputs] if outputs_too else []
         own = trained.inference
         network = keras.Model(trained.model.inputs[0], [*outputs, features], name="features")
@@ -107,7 +109,11 @@ class FeatureExtractor:
             raise data_error from error
 
     def of_split(
-        self, split: str, runtime: RuntimeConfig, objective: str | None = None
+        self,
+        split: str,
+        runtime: RuntimeConfig,
+        objective: str | None = None,
+        limit: int | None = None,
     ) -> SplitFeatures:
         """Features of a split of the data that the run was trained on.
 
@@ -115,13 +121,14 @@ class FeatureExtractor:
             split: `train`, `val`, `test`, or `all` for the whole data.
             runtime: says where the cache is, and whether progress is shown.
             objective: of a joint run: the one whose network was loaded.
+            limit: of examples, which are evenly spaced then; None: all.
 
         Raises:
             DataError: the data cannot be read any more, or has no such split.
         """
         run = self._trained.run
         read = run_data.read_own_split(run, runtime, split, objective)
-        indices = read.data.splits[read.split]
+        indices = evenly_spaced(read.data.splits[read.split], limit)
         config = saved_config.section(saved_config.for_objective(run.config(), objective), "data")
         values = self.of_examples(read.data, indices, config, runtime)
         return SplitFeatures(read.data.examples.take(indices), values)
@@ -141,22 +148,39 @@ class FeatureExtractor:
         return values
 
 
-def _feature_tensor(trained: LoadedRun) -> Any:
-    """The symbolic features (B, D) of a run's network.
+def evenly_spaced(indices: np.ndarray, limit: int | None) -> np.ndarray:
+    """At most `limit` of some positions, the same ones each time; None: all."""
+    if limit is None or len(indices) <= limit:
+        return indices
+    return indices[np.linspace(0, len(indices) - 1, limit).round().astype(np.int64)]
+
+
+def with_outputs(model: keras.Model, task: Any, backbone: Backbone) -> keras.Model:
+    """The network of a task that gives its outputs and then the features.
 
     Raises:
         ConfigError: the task has none for an example.
     """
-    task, model = trained.task, trained.model
+    tensors = [*model.outputs, feature_tensor(model, task, backbone)]
+    return keras.Model(model.inputs[0], tensors, name="features")
+
+
+def feature_tensor(model: keras.Model, task: Any, backbone: Backbone) -> Any:
+    """The symbolic features (B, D) of a task's network.
+
+    Raises:
+        ConfigError: the task has none for an example.
+    """
     if task.features is not None:
         return task.features
     if task.input_format != "examples" or len(model.inputs) > 1:
         raise ConfigError(
-            f"run {trained.run.id}: task={task.name} has no vector of features for each example.",
+            f"task={task.name} has no vector of features for each example.",
             "Features are those of classification, multi_label, regression and of runs that "
             "learned without labels.",
         )
-    last = next((layer for layer in model.layers if layer.name == heads.LOGITS), None)
-    if last is not None and len(last.input.shape) == 2:
-        return last.input
-    return heads.pool(trained.backbone)  # of a plugin's head
+    for node in graph_nodes(model):  # a layer may be in other graphs, too
+        read = node.arguments.keras_tensors
+        if node.operation.name == heads.LOGITS and len(read) == 1 and len(read[0].shape) == 2:
+            return read[0]
+    return heads.pool(backbone)  # of a plugin's head

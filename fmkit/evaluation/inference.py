@@ -25,6 +25,7 @@ class Inference:
         kind: `cpu` or `gpu`.
         precision: Keras' name of the dtype policy.
         engine: what ran it last; None before the first time.
+        others: outputs of the last pass after the first one.
     """
 
     model: keras.Model
@@ -32,6 +33,7 @@ class Inference:
     kind: str = "cpu"
     precision: str = "float32"
     engine: Engine | None = field(default=None, init=False)
+    others: list[np.ndarray] = field(default_factory=list, init=False)
 
     @property
     def record(self) -> dict[str, Any]:
@@ -92,6 +94,7 @@ class Inference:
         for rows in self._rows(batches, len(order), callbacks, once):
             arrays.append(np.empty_like(rows))
             arrays[-1][order] = rows
+        self.others = arrays[1:]
         return arrays
 
     def _rows(

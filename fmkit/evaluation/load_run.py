@@ -12,6 +12,7 @@ from fmkit.config.schema.task import CausalLmConfig, TaskConfig
 from fmkit.core.modalities import modality_entry
 from fmkit.core.types import DataSpec
 from fmkit.evaluation import evaluator
+from fmkit.evaluation.feature_distribution import FeatureDistribution
 from fmkit.evaluation.inference import Inference
 from fmkit.evaluation.progress import Progress
 from fmkit.models import lora
@@ -36,6 +37,8 @@ class LoadedRun:
     inference: Inference  # what runs the network, or the part of it that gives features
     verbose: bool = True  # whether progress is shown
     temperature: float = 1.0  # that logits are divided by
+    # Of features, which `inference` gives beside the outputs then; None: without such scores.
+    distribution: FeatureDistribution | None = None
 
     def progress(self, noun: str, total: int, step: int = 1, title: str = "predict") -> Progress:
         """Progress of a prediction; see `Progress`."""

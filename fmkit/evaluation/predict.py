@@ -13,6 +13,7 @@ from fmkit.core.errors import ConfigError
 from fmkit.data.predict_inputs import TextInputs
 from fmkit.data.predict_photos import PhotoInputs
 from fmkit.evaluation import evaluator, new_inputs
+from fmkit.evaluation.feature_distribution import OOD_SCORE
 from fmkit.evaluation.load_run import LoadedRun, validation
 
 
@@ -35,7 +36,7 @@ def predict_photos(
     columns: dict[str, Any] = {"id" if inputs.pixels else "path": list(inputs.names)}
     messages = [error for error in errors if error]
     if trained.task.features is None:
-        columns |= _output_columns(arrays[0], trained, errors)
+        columns |= _output_columns(arrays, trained, errors)
     else:
         columns |= {f"feature_{number}": column for number, column in enumerate(arrays[0].T)}
         columns |= {"error": errors} if messages else {}
@@ -64,13 +65,16 @@ def _with_own_columns(columns: dict[str, Any], own: Mapping[str, Sequence[Any]])
 
 
 def _output_columns(
-    outputs: np.ndarray, trained: LoadedRun, errors: Sequence[str]
+    arrays: Sequence[np.ndarray], trained: LoadedRun, errors: Sequence[str]
 ) -> dict[str, Any]:
-    """Columns of predictions from outputs (N, K); empty in rows of NaN, which could not be read.
+    """Columns of predictions from outputs (N, K) and, where the run has scores of them, features.
+
+    They are empty in rows of NaN, which could not be read.
 
     Raises:
         ConfigError: the task predicts nothing for an example.
     """
+    outputs = arrays[0]
     is_read = ~np.isnan(outputs).any(axis=1)
     predict = _load_predictor(trained, evaluator.evaluator_of(trained.task).predict_outputs)
     readable = np.where(is_read[:, None], outputs, 0.0)
@@ -84,6 +88,8 @@ def _output_columns(
         else:
             pairs = zip(values, is_read, strict=True)
             columns[name] = [value if is_known else None for value, is_known in pairs]
+    if trained.distribution is not None:
+        columns[OOD_SCORE] = trained.distribution.scores(arrays[1])
     return columns | ({"error": list(errors)} if any(errors) else {})
 
 
@@ -116,7 +122,7 @@ def _predict_rows(trained: LoadedRun, inputs: TextInputs, batch_size: int) -> di
     all_ids = {"id": list(inputs.ids)}
     if trained.task.input_format != "rows":
         arrays, _ = new_inputs.text_outputs(trained, trained.inference, inputs, batch_size)
-        return all_ids | _output_columns(arrays[0], trained, inputs.errors)
+        return all_ids | _output_columns(arrays, trained, inputs.errors)
     columns: dict[str, Any] = {"prediction": []}
     readable = inputs.readable
     if len(readable):

@@ -11,6 +11,7 @@ from fmkit.core.errors import ArtifactError, ConfigError
 from fmkit.evaluation import evaluator, write
 from fmkit.evaluation.diagnostics.results import VALIDATION, Diagnostics, Predictions
 from fmkit.evaluation.evaluator import EvaluationResult
+from fmkit.evaluation.feature_distribution import OOD_SCORE
 from fmkit.evaluation.prediction_tables import Columns
 from fmkit.store.run_reader import RunReader
 
@@ -58,7 +59,7 @@ def record(
     extra_files = evaluator.extra_files(task, columns)
     own_validation = _own_validation(objective)
     validation = None if name == own_validation else write.recorded_columns(folder, own_validation)
-    if validation is not None and not set(columns) <= set(validation):
+    if validation is not None and not {*columns} - {OOD_SCORE} <= {*validation}:
         validation = None  # of other classes, which the run does not have
     breakdowns = evaluator.evaluator_of(task).breakdowns
     breakdown = metrics.get(next((key for key in breakdowns if key in metrics), ""), {})

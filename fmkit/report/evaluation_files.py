@@ -27,6 +27,7 @@ _BY_NAME = (
 
 _TABLES = {
     "slices": ("Slices", "Each value of a column"),
+    "clusters": ("Clusters of features", "Each cluster, on the half that it was not found on"),
     "fairness": ("Gaps between groups", "Gaps between groups, by class"),
     "corruptions": ("Robustness", "Figures under corruptions of the inputs"),
     "thresholds": ("Thresholds", "Thresholds for a precision or a recall"),
@@ -38,7 +39,7 @@ _MOST_ROWS = 200
 def tables(record: RunRecord) -> Markup | None:
     """The slices that are worse than the rest, in sentences, and the tables that there are."""
     folder = record.folder / run_dir.EVALUATION / record.split
-    parts: list[Markup] = [*_calibration(record), *_intervals(record)]
+    parts: list[Markup] = [*_calibration(record), *_intervals(record), *_unlike(record)]
     for name, (title, caption) in _TABLES.items():
         frame = _read(folder / f"{name}.csv")
         if frame is None or not len(frame):
@@ -91,6 +92,19 @@ def _intervals(record: RunRecord) -> list[Markup]:
     columns = ["number", "wanted", "plus and minus", f"held on {record.split}"]
     table = html.table(columns, rows, "Prediction intervals from the residuals of validation")
     return [html.element("h3", "Prediction intervals"), table] if table else []
+
+
+def _unlike(record: RunRecord) -> list[Markup]:
+    """How many examples look unlike the training data."""
+    facts = mapping(record.metrics.get("out_of_distribution"))
+    share, expected = (finite(facts.get(key)) for key in ("share", "expected"))
+    if share is None or expected is None:
+        return []
+    sentence = (
+        f"{facts.get('above')} of {facts.get('n')} examples of {record.split} ({share:.1%}) look "
+        f"unlike the training data (ood_score above 1); of data like it {expected:.0%} would."
+    )
+    return [html.element("h3", "Unlike the training data"), html.element("p", sentence)]
 
 
 def _table(frame: Any, caption: str) -> Markup:

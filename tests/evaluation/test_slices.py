@@ -96,7 +96,7 @@ def test_errors_that_are_numbers_are_tested_by_their_ranks():
     errors[members] += 0.2
     other = rng.random(300) < 0.5
     values = [("x", "1", members), ("x", "0", ~members), ("y", "1", other)]
-    names, p_values = slices._test(errors, values)
+    names, p_values = slices.test_values(errors, values)
     expected = mannwhitneyu(
         errors[members], errors[~members], alternative="greater", method="asymptotic"
     )

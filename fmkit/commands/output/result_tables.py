@@ -189,6 +189,7 @@ def evaluation(
     _confusions(tables.get("confusions"))
     _documents(metrics.get("documents"), tables.get("documents"))
     _slices(metrics, tables.get("slices"))
+    _slices({"slices": metrics.get("clusters")}, tables.get("clusters"))
     _corruptions(metrics.get("corruptions"), tables.get("corruptions"))
     for goal, value in goals.items():
         if value is not None and "thresholds" in tables:

@@ -369,14 +369,13 @@ def _evaluate(
         validation; of a joint run those of the primary objective.
     """
     from fmkit.evaluation import evaluator, record
-    from fmkit.evaluation.inference import Inference
 
     summary: dict[str, Any] = {}
     last: dict[str, Any] = {}
-    machine = assembly.devices
     for number, part in enumerate(assembly.evaluated()):
-        inference = Inference(part.model, config.runtime.extractor, machine.kind, machine.precision)
+        inference = _inference(config, assembly, part)
         by_split: dict[str, Any] = {}
+        features: Any = None
         validation: dict[str, Any] = {}
         if "val" not in splits:  # evaluated before the refit
             path = run.folder / run_dir.EVALUATION / "val.json"
@@ -398,6 +397,8 @@ def _evaluate(
             )  # fmt: skip
             if outputs is not None:
                 metrics["out_of_fold"] = True
+            elif split == "val" and inference.others:
+                features = inference.others[0]
             name = split if number == 0 else f"{split}-{part.name}"
             objective = part.name if number else None
             recorded = record.record(
@@ -410,4 +411,42 @@ def _evaluate(
         summary |= by_split if number == 0 else {}
         if part.name:
             summary.setdefault("objectives", {})[part.name] = by_split
+        if number == 0 and "test" in splits:
+            _keep_distribution(config, run, part, inference, features)
     return summary, last
+
+
+def _inference(config: TrainConfig, assembly: Any, part: Any) -> Any:
+    """What evaluates the network of an objective; features come beside the outputs where the task
+    has such for an example, so that scores of them need no pass of their own."""
+    from fmkit.evaluation import features, out_of_distribution
+    from fmkit.evaluation.inference import Inference
+
+    machine, network = assembly.devices, part.model
+    if out_of_distribution.has_scores(part.task) and len(machine.names) == 1:
+        network = features.with_outputs(part.model, part.task, assembly.backbone)
+    return Inference(network, config.runtime.extractor, machine.kind, machine.precision)
+
+
+def _keep_distribution(
+    config: TrainConfig, run: RunWriter, part: Any, inference: Any, features: Any
+) -> None:
+    """Keep how features of validation examples are distributed, for out-of-distribution scores.
+
+    Args:
+        part: the primary objective.
+        inference: gives the features of the final network beside its outputs.
+        features: those of all validation examples; None: the final network has not seen them.
+    """
+    from fmkit.evaluation import out_of_distribution
+    from fmkit.evaluation.features import evenly_spaced
+
+    indices = part.data.splits.get("val", ())
+    if len(inference.model.outputs) == 1 or not len(indices):
+        return
+    if features is None:  # validation was judged out of fold, or before the refit
+        if config.runtime.time_limit is not None:
+            return  # which has no room for another pass; `ood=true` makes up for it
+        indices = evenly_spaced(indices, out_of_distribution.MOST)
+        features = inference.all_outputs(part.loader, indices)[1]
+    out_of_distribution.keep(run.folder, features, part.data.examples, indices)

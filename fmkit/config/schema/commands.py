@@ -59,8 +59,14 @@ class EvalConfig:
     calibrated: bool = key(
         False, "Evaluate the probabilities after temperature scaling, fitted on validation."
     )
+    ood: str = key(
+        "auto",
+        "Out-of-distribution scores, `ood_score`.",
+        choices=("auto", "true", "false"),
+    )
     slices: list[str] | None = key(
-        None, "Columns of the data's table, or of `slices_file`, by which metrics are broken down."
+        None,
+        "Columns of the data's table or of `slices_file` to break metrics down by; `clusters` too.",
     )
     slices_file: str | None = key(
         None, "A table with columns for `slices` and one with the examples' ids or paths."
@@ -128,11 +134,14 @@ class PredictConfig:
     quotes: bool | None = key(
         None, "Cells of a CSV or TSV may be in double quotes; null is as in training, or `true`."
     )
-    header: bool | None = key(
-        None, "The first row of a CSV or TSV has the columns' names; null is as in training."
-    )
+    header: bool | None = key(None, "Row 1 of a CSV or TSV has the columns' names.")
     sheet: str | None = key(None, "Sheet of a workbook; null is as in training.")
     calibrated: bool = key(False, "Give probabilities after temperature scaling.")
+    ood: str = key(
+        "auto",
+        "Out-of-distribution scores, `ood_score`.",
+        choices=("auto", "true", "false"),
+    )
     batch_size: int = key(32, "Images or texts per step.", range=at_least(1))
     runtime: RuntimeConfig = key(MISSING, "Group.")
     plugins: str | None = key(None, "A Python file with MODELS, DATA or TASKS tables of your own.")
@@ -177,9 +186,7 @@ class ExplainConfig:
     text_column: str | None = key(
         None, "Column with the text, if the input is a table; null is as in training."
     )
-    pair_column: str | None = key(
-        None, "Column with the second text of a pair; null is as in training."
-    )
+    pair_column: str | None = key(None, "Column of second texts; null is as in training.")
     batch_size: int = key(32, "Images or texts per step.", range=at_least(1))
     runtime: RuntimeConfig = key(MISSING, "Group.")
     plugins: str | None = key(None, "A Python file with MODELS, DATA or TASKS tables of your own.")

@@ -104,7 +104,7 @@ def judge(
             low, high = intervals[name] or (None, None)
             row |= {name: float(totals[name][0]), f"{name}_low": low, f"{name}_high": high}
         rows.append(row | {"error": float(part.errors.mean())})
-    slices, p_values = _test(scores.errors, values)
+    slices, p_values = test_values(scores.errors, values)
     corrected = dict(zip(slices, holm(p_values), strict=True))
     for index, row in enumerate(rows):
         row["p_value"] = corrected.get((index,))
@@ -122,7 +122,7 @@ Values = Sequence[tuple[str, str, np.ndarray]]
 """Column, value, and which examples have it, (N,) bool."""
 
 
-def _test(errors: np.ndarray, values: Values) -> tuple[list[tuple[int, ...]], np.ndarray]:
+def test_values(errors: np.ndarray, values: Values) -> tuple[list[tuple[int, ...]], np.ndarray]:
     """Slices that are large enough, as positions in `values`, and their p-values (P,)."""
     count = len(errors)
     if not values:
