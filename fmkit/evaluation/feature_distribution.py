@@ -12,6 +12,7 @@ N examples, C classes, D features, R axes.
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import betaln
 
 QUANTILE = 0.95
 """Share of held-out examples below the threshold: the true positive rate in the literature."""
@@ -115,10 +116,13 @@ def chance_of_share(above: int, count: int, examples: int) -> float:
         count: inputs.
         examples: that the distribution was fitted on.
     """
-    from scipy.stats import betabinom
-
     rank = threshold_rank(examples)
-    return float(betabinom.sf(above - 1, count, examples + 1 - rank, rank))
+    a, b = examples + 1 - rank, rank
+    k = np.arange(above, count + 1)
+    # Of scipy.special: importing scipy.stats for it would take longer than predicting a photo.
+    logarithms = betaln(k + a, count - k + b) - betaln(a, b)
+    logarithms -= np.log(count + 1) + betaln(count - k + 1, k + 1)  # the binomial coefficients
+    return min(1.0, float(np.exp(logarithms).sum()))
 
 
 def _unit(features: np.ndarray) -> np.ndarray:

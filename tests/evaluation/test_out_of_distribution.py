@@ -74,7 +74,7 @@ def test_too_few_examples_have_no_distribution_and_rare_classes_share_a_mean():
 
 def test_the_chance_of_a_share_counts_that_the_threshold_is_an_estimate():
     assert feature_distribution.threshold_rank(99) == 95
-    assert feature_distribution.chance_of_share(0, 10, 99) == 1
+    assert feature_distribution.chance_of_share(0, 10, 99) == pytest.approx(1)
     assert feature_distribution.chance_of_share(1, 1, 99) == pytest.approx(0.05)
     random = np.random.default_rng(0)
     ranks = np.sort(random.random((20_000, 60)), axis=1)[
