@@ -23,8 +23,8 @@ OOD_SCORE = "ood_score"
 _AXES = 64  # 16 find a little less, 256 find no more; a run keeps D of each
 _FOLDS = 5
 _MIN_OF_CLASS = 5  # a class with fewer shares the mean of all
-_SHORTEST = 1e-12
-_SMALLEST = 1e-10  # variance, as a share of the largest
+_SHORTEST = 1e-6  # length, and distance behind the threshold
+_SMALLEST = 1e-14  # variance: features have length 1 and single precision
 
 
 @dataclass(frozen=True)
@@ -133,19 +133,44 @@ def _unit(features: np.ndarray) -> np.ndarray:
 
 def _fit(units: np.ndarray, classes: np.ndarray, threshold: float = 1.0) -> FeatureDistribution:
     """The distribution of features of length 1, (N, D)."""
-    from sklearn.covariance import ledoit_wolf
-
     mean = units.mean(axis=0)
     names, positions, counts = np.unique(classes, return_inverse=True, return_counts=True)
     means = np.stack([units[positions == k].mean(axis=0) for k in range(len(names))])
     is_rare = counts < _MIN_OF_CLASS
     means[is_rare] = mean
-    covariance, _ = ledoit_wolf(units - means[positions], assume_centered=True)
-    variances, axes = np.linalg.eigh(covariance)  # ascending
-    variances = np.maximum(variances, max(_SMALLEST * variances[-1], _SHORTEST**2))
-    others = variances[:-_AXES]
-    return FeatureDistribution(
-        np.concatenate([means[~is_rare], mean[None]]) if is_rare.any() else means,
-        axes[:, -_AXES:], variances[-_AXES:],
-        float(others.mean()) if len(others) else 0.0, threshold, len(units),
-    )  # fmt: skip
+    axes, variances, other_variance = _covariance(units - means[positions])
+    if is_rare.any():
+        means = np.concatenate([means[~is_rare], mean[None]])
+    return FeatureDistribution(means, axes, variances, other_variance, threshold, len(units))
+
+
+def _covariance(centred: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """The largest axes of the Ledoit-Wolf covariance of centred features (N, D).
+
+    That of scikit-learn takes N D^2 steps and its axes D^3; these are N D min(N, D), by the
+    products of features or of examples, whichever are fewer: both have the same eigenvalues.
+
+    Returns:
+        Axes (D, R), the variances along them (R,) and the mean variance along all others.
+    """
+    from scipy.linalg import eigh
+
+    count, width = centred.shape
+    is_wide = width > count
+    products = centred @ centred.T if is_wide else centred.T @ centred
+    lengths = (centred**2).sum(axis=1)
+    mean = lengths.sum() / count / width  # variance
+    norm = (products**2).sum() / count**2  # of the covariance, squared
+    spread = norm - width * mean**2
+    noise = ((lengths**2).sum() / count - norm) / count
+    shrinkage = min(noise, spread) / spread if spread > 0 and noise > 0 else 0.0
+    size = len(products)
+    largest, axes = eigh(products, subset_by_index=(max(size - _AXES, 0), size - 1))
+    is_positive = largest > _SMALLEST * count
+    largest, axes = largest[is_positive], axes[:, is_positive]
+    if is_wide:
+        axes = centred.T @ axes / np.sqrt(largest)
+    variances = (1 - shrinkage) * largest / count + shrinkage * mean
+    others = width - len(variances)
+    rest = max((width * mean - variances.sum()) / others, _SMALLEST) if others else 0.0
+    return axes, variances, float(rest)

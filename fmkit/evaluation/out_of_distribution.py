@@ -22,6 +22,8 @@ from fmkit.store import run_dir
 
 MOST = 1000
 """Validation examples that a distribution is fitted on, evenly spaced; more change little."""
+MOST_VALUES = 2**26
+"""Numbers in the features of a split that a run's own evaluation holds: 256 MiB."""
 _CHANCE = 0.001
 """A share of inputs above the threshold is reported if it is less likely than this by chance."""
 
@@ -71,8 +73,8 @@ def save(folder: Path, distribution: FeatureDistribution) -> None:
         name: np.asarray(value, np.float32 if np.ndim(value) else None)
         for name, value in vars(distribution).items()
     }
-    with files.replacing(folder / run_dir.DISTRIBUTION) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+    with files.replacing(folder / run_dir.DISTRIBUTION) as temporary:
+        np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
 
 
 def read(folder: Path, width: int) -> FeatureDistribution | None:

@@ -1,6 +1,7 @@
 """Distances of features from those of held-out examples, by plain loops and scikit-learn."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -9,10 +10,14 @@ from kept_runs import DATA, kept_run
 from scipy.stats import betabinom
 from sklearn.covariance import LedoitWolf
 
-from fmkit.core.errors import ArtifactError
-from fmkit.evaluation import feature_distribution
+from fmkit.commands import predict
+from fmkit.commands.training import training_run
+from fmkit.config.schema.runtime import RuntimeConfig
+from fmkit.core.errors import ArtifactError, ConfigError
+from fmkit.evaluation import feature_distribution, load_run
 from fmkit.evaluation import out_of_distribution as ood
 from fmkit.store import run_dir
+from fmkit.store.run_reader import RunReader
 
 
 def classes_of_features(seed, count=300, width=20, classes=3):
@@ -89,6 +94,29 @@ def test_the_chance_of_a_share_counts_that_the_threshold_is_an_estimate():
     )
 
 
+def test_features_that_are_all_alike_have_an_axis_less_but_finite_scores():
+    features = np.ones((60, 5))
+    features[:, 0] += np.arange(60) % 2
+    for values in (features, np.ones((60, 5)), np.zeros((60, 5))):
+        distribution = feature_distribution.fit(values)
+        assert (distribution.scores(values) <= 1 + 1e-6).all()
+        assert (distribution.scores(np.eye(5)) > 1).all()
+
+
+def test_a_run_whose_distribution_cannot_be_kept_is_done_and_says_so(tmp_path, capsys):
+    lines = []
+    run = SimpleNamespace(folder=tmp_path / "removed", log=lines.append)
+    examples = SimpleNamespace(classes=[], labels=None)
+    data = SimpleNamespace(splits={"val": np.arange(60)}, examples=examples)
+    features, _ = classes_of_features(0, count=60)
+    part = SimpleNamespace(data=data)
+    for broken in (features, np.full((60, 4), np.nan)):
+        training_run._keep_distribution(None, run, None, part, None, broken)
+        assert "what ood_score needs could not be kept" in capsys.readouterr().err
+    assert "FileNotFoundError" in lines[0]
+    assert len(lines) == 2
+
+
 def test_what_a_run_keeps_is_read_back_and_damage_is_an_error(tmp_path):
     features, labels = classes_of_features(0, width=100)
     kept = feature_distribution.fit(features, labels)
@@ -109,7 +137,23 @@ def test_what_a_run_keeps_is_read_back_and_damage_is_an_error(tmp_path):
         ood.read(tmp_path, 100)
 
 
-@pytest.mark.parametrize("kind", ["images", pytest.param("texts", marks=pytest.mark.slow)])
+def test_scores_are_made_on_request_kept_and_then_given_unasked(tmp_path, monkeypatch):
+    run = RunReader(kept_run("images", tmp_path))
+    runtime = RuntimeConfig(verbose=False)
+    trained = load_run.load(run, runtime)
+    assert ood.with_scores(trained, "auto", runtime) is trained
+    with pytest.raises(ConfigError, match="and needs 50 to know what is unusual"):
+        ood.with_scores(trained, "true", runtime)
+    monkeypatch.setattr(feature_distribution, "MIN_EXAMPLES", 5)
+    made = ood.with_scores(trained, "true", runtime).distribution
+    kept = ood.with_scores(trained, "auto", runtime)
+    np.testing.assert_allclose(kept.distribution.means, made.means, rtol=1e-6)
+    columns = predict.predict_values(run, kept, str(tmp_path / DATA["images"]), 8)
+    assert np.isfinite(columns["ood_score"]).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["images", "texts"])
 def test_an_older_run_has_scores_on_request_and_keeps_what_they_need(
     kind, fmkit, tmp_path, monkeypatch
 ):

@@ -1,7 +1,9 @@
 """One training run from a typed config to files on disk: data, model, phases, metrics."""
 
+import contextlib
 import dataclasses
 import time
+import traceback
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -373,7 +375,9 @@ def _evaluate(
     summary: dict[str, Any] = {}
     last: dict[str, Any] = {}
     for number, part in enumerate(assembly.evaluated()):
-        inference = _inference(config, assembly, part)
+        has_features = number == 0 and "test" in splits  # of the final network
+        largest = max((len(part.data.splits.get(split, ())) for split in splits), default=0)
+        inference = _inference(config, assembly, part, largest if has_features else None)
         by_split: dict[str, Any] = {}
         features: Any = None
         validation: dict[str, Any] = {}
@@ -411,42 +415,65 @@ def _evaluate(
         summary |= by_split if number == 0 else {}
         if part.name:
             summary.setdefault("objectives", {})[part.name] = by_split
-        if number == 0 and "test" in splits:
-            _keep_distribution(config, run, part, inference, features)
+        if has_features:
+            _keep_distribution(config, run, assembly, part, inference, features)
     return summary, last
 
 
-def _inference(config: TrainConfig, assembly: Any, part: Any) -> Any:
-    """What evaluates the network of an objective; features come beside the outputs where the task
-    has such for an example, so that scores of them need no pass of their own."""
+def _inference(config: TrainConfig, assembly: Any, part: Any, examples: int | None) -> Any:
+    """What evaluates the network of an objective.
+
+    Args:
+        part: the objective.
+        examples: that have to fit into memory with their features, which come beside the outputs
+            then, where the task has such: out-of-distribution scores need no pass of their own.
+            None: no features.
+    """
     from fmkit.evaluation import features, out_of_distribution
     from fmkit.evaluation.inference import Inference
 
     machine, network = assembly.devices, part.model
-    if out_of_distribution.has_scores(part.task) and len(machine.names) == 1:
-        network = features.with_outputs(part.model, part.task, assembly.backbone)
+    has_scores = examples is not None and out_of_distribution.has_scores(part.task)
+    if has_scores and len(machine.names) == 1:
+        # Of a plugin's network there may be none.
+        with contextlib.suppress(ConfigError):
+            both = features.with_outputs(part.model, part.task, assembly.backbone)
+            if (examples or 0) * both.outputs[-1].shape[-1] <= out_of_distribution.MOST_VALUES:
+                network = both
     return Inference(network, config.runtime.extractor, machine.kind, machine.precision)
 
 
 def _keep_distribution(
-    config: TrainConfig, run: RunWriter, part: Any, inference: Any, features: Any
+    config: TrainConfig, run: RunWriter, assembly: Any, part: Any, inference: Any, features: Any
 ) -> None:
     """Keep how features of validation examples are distributed, for out-of-distribution scores.
 
     Args:
         part: the primary objective.
-        inference: gives the features of the final network beside its outputs.
-        features: those of all validation examples; None: the final network has not seen them.
+        inference: what has evaluated its final network.
+        features: those of all validation examples by the final network; None: it has not seen them.
     """
     from fmkit.evaluation import out_of_distribution
     from fmkit.evaluation.features import evenly_spaced
 
     indices = part.data.splits.get("val", ())
-    if len(inference.model.outputs) == 1 or not len(indices):
-        return
-    if features is None:  # validation was judged out of fold, or before the refit
-        if config.runtime.time_limit is not None:
-            return  # which has no room for another pass; `ood=true` makes up for it
-        indices = evenly_spaced(indices, out_of_distribution.MOST)
-        features = inference.all_outputs(part.loader, indices)[1]
-    out_of_distribution.keep(run.folder, features, part.data.examples, indices)
+    try:
+        if features is None and len(indices):
+            # Validation was judged out of fold, before the refit, or is too large.
+            if config.runtime.time_limit is not None:
+                return  # which has no room for another pass; `ood=true` makes up for it
+            indices = evenly_spaced(indices, out_of_distribution.MOST)
+            if len(inference.model.outputs) == 1:
+                inference = _inference(config, assembly, part, len(indices))
+            if len(inference.model.outputs) > 1:
+                features = inference.all_outputs(part.loader, indices)[1]
+        if features is not None:
+            out_of_distribution.keep(run.folder, features, part.data.examples, indices)
+    except Exception as error:  # the model is trained and saved, whatever happens to the scores
+        signals.raise_if_stopped()
+        with contextlib.suppress(OSError):
+            run.log("".join(traceback.format_exception(error)))
+        console.warning(
+            f"what {out_of_distribution.OOD_SCORE} needs could not be kept: "
+            f"{type(error).__name__}: {error}. `fmkit predict ood=true` tries it again."
+        )
