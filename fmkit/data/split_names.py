@@ -40,6 +40,11 @@ def split_of_name(name: str) -> str:
     return splits.pop() if len(splits) == 1 else ""
 
 
+def splits_in(name: str) -> set[str]:
+    """The splits that any word of a file's name is, as in `LOC_val_solution.csv`."""
+    return {SPLIT_NAMES[word] for word in re.findall("[a-z]+", name.lower()) if word in SPLIT_NAMES}
+
+
 def split_of(name: str) -> str:
     """The split in a file's name, or else in that of a folder above it; empty where there is none.
 

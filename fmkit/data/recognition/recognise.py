@@ -29,9 +29,10 @@ from fmkit.data.recognition.tables import recognise_table
 from fmkit.data.sources import conll, npz, text_folder
 from fmkit.data.sources.detection_layouts import refuse_detection
 from fmkit.data.sources.directory import is_documentation
+from fmkit.data.sources.split_folders import subfolders
 from fmkit.data.sources.table_files import is_submission, table_splits
 from fmkit.data.sources.text_folder import ENDINGS as TEXTS
-from fmkit.data.split_names import are_parts, split_of
+from fmkit.data.split_names import are_parts, split_of, splits_in
 from fmkit.store import run_dir
 
 _ARRAYS = (".npz",)
@@ -278,10 +279,18 @@ def _photo_tables(
     """
     tables = contents.loose_of(TABLES)
     results, unread = {}, {}
+    are_held_out = not any("train" in splits_in(table.name) for table in tables)
+    has_class_folders = are_held_out and any(
+        split_of(folder.name) == "train" and len(subfolders(folder)) > 1
+        for folder in contents.folders
+    )
     for table in sorted(tables, key=lambda path: split_of(path.name) != "train"):
         learn = f"To learn from it: {request.with_path(table)}"
         if is_submission(table.name):
             unread[table] = ", since it shows how answers are handed in"
+            continue
+        if has_class_folders and splits_in(table.name):
+            unread[table] = " as a table of all photos, since training has class folders"
             continue
         try:
             result = recognise_table(request, table)

@@ -9,8 +9,8 @@ those whose names do not tell whether they are photos.
 
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fmkit.core.errors import DataError, join_names, plural
@@ -18,19 +18,21 @@ from fmkit.core.files import display_path, is_ignored, matching_paths
 from fmkit.data.examples import Content, Examples, from_names
 from fmkit.data.findings import Finding, printable
 from fmkit.data.formats import file_type
-from fmkit.data.sources import split_folders
+from fmkit.data.sources import split_folders, unlabelled_folders
 from fmkit.data.sources.paths import (
     existing_path,
     format_counts,
     name_findings,
     suffix_of,
 )
+from fmkit.data.split_names import splits_in
 from fmkit.store import run_dir
 
 _DOCUMENTATION = (
     "readme", "license", "licence", "copying", "notice", "citation", "changelog", "sources",
 )  # fmt: skip
 """Names, without their ending, of texts that describe a data set and are not part of it."""
+_FEW = 0.1  # of the files in class folders, those outside that are left out with a warning
 
 
 def is_documentation(path: Path) -> bool:
@@ -194,6 +196,19 @@ class Listing:
         self.classes.append(class_name)
         self.splits.append(split)
 
+    def spare_few_loose(self) -> None:
+        """Leave out a few files outside of class folders: lists, covers and the like.
+
+        There are no more of them than there are class folders.
+        """
+        loose = [finding for finding in self.findings if finding.kind == self.kind.loose]
+        few = min(_FEW * len(self.ids), len(self.class_names))
+        if len({*self.class_names}) > 1 and sum(finding.count for finding in loose) <= few:
+            self.findings = [
+                replace(finding, kind="stray_files") if finding in loose else finding
+                for finding in self.findings
+            ]
+
     def list_class(self, folder: Path, split: str) -> None:
         """Add every file below one class folder."""
         before, unsupported = len(self.ids), Counter[str]()
@@ -235,26 +250,103 @@ def walk(root: Path, kind: FileKind, outside_links: bool) -> Listing:
         status = Path(real).stat()
         listing.seen[status.st_dev, status.st_ino] = real
     folders, loose = listing.children(root)
+    folders, left_out = unlabelled_folders.without_unlabelled(folders)
     splits, findings = split_folders.folder_splits(folders, kind.matches, kind.class_files)
-    listing.findings += findings
-    listing.list_loose(root, loose, folders)
+    listing.findings += [*left_out, *findings]
+    lists = _list_splits(listing, splits, loose)
+    listing.list_loose(root, [path for path in loose if path not in lists], folders)
     if not folders and not any(map(kind.matches, loose)):
         files = " and no class files" if kind.class_files else ""
         needed = "one" if kind.class_files else "one folder"
         why = f"{display_path(root)} has no class folders{files}: {needed} per class is needed."
         listing.report("no_classes", why=why)
-    for folder, split in splits.items():
-        class_folders, loose = listing.children(folder)
-        listing.list_loose(folder, loose, class_folders, split)
-        for class_folder in class_folders:
-            listing.list_class(class_folder, split)
     for folder in [] if splits else folders:
         listing.list_class(folder, split="")
     if listing.ids and not splits:
         inner_splits, findings = split_folders.splits_in_classes(listing.ids)
         listing.splits = inner_splits or listing.splits
         listing.findings += findings
+    listing.spare_few_loose()
     return listing
+
+
+def _list_splits(listing: Listing, splits: Mapping[Path, str], beside: Sequence[str]) -> list[str]:
+    """Add the examples of all splits.
+
+    Args:
+        splits: by folder.
+        beside: files beside these folders, that may list the classes of a split.
+
+    Returns:
+        The lists of classes among these.
+    """
+    contents = {folder: listing.children(folder) for folder in splits}
+    classes: dict[str, set[str]] = {}
+    for folder, (class_folders, _) in contents.items():
+        names = classes.setdefault(splits[folder], set())
+        names.update(class_folder.name for class_folder in class_folders)
+    unlabelled = unlabelled_folders.unlabelled_classes(classes)
+    lists = []
+    for folder, (class_folders, loose) in contents.items():
+        flat = _flat_files(listing, class_folders, loose, classes.get("train", set()))
+        if splits[folder] != "train" and flat:
+            lists += _list_flat(listing, folder, splits[folder], flat, [*loose, *beside], classes)
+            continue
+        listing.list_loose(folder, loose, class_folders, splits[folder])
+        for class_folder in class_folders:
+            if class_folder.name in unlabelled:
+                why = "has no labels, by its name"
+                listing.findings.append(unlabelled_folders.left_out(class_folder, why))
+            else:
+                listing.list_class(class_folder, splits[folder])
+    return lists
+
+
+def _flat_files(
+    listing: Listing, folders: Sequence[Path], loose: Sequence[str], classes: Collection[str]
+) -> list[str]:
+    """The files of a split that has no class folders, where training has some."""
+    if not classes or not unlabelled_folders.is_flat(folders, classes):
+        return []
+    files = [*loose, *(path for folder in folders for path in listing.children(folder)[1])]
+    files = [path for path in files if listing.kind.matches(path)]
+    are_classes = listing.kind.class_files and any(Path(path).stem in classes for path in files)
+    return [] if are_classes else files
+
+
+def _list_flat(
+    listing: Listing,
+    folder: Path,
+    split: str,
+    files: Sequence[str],
+    beside: Sequence[str],
+    classes: Mapping[str, set[str]],
+) -> list[str]:
+    """Add the examples of a split without class folders, if a list has their classes.
+
+    Returns:
+        The list.
+    """
+    named = [
+        path
+        for path in beside
+        if Path(path).parent == folder or split in splits_in(Path(path).name)
+    ]
+    path, listed = unlabelled_folders.class_list(named, files, classes["train"])
+    files = [file for file in files if file != path]
+    if not path:
+        names = [Path(file).name for file in files]
+        why = f"has {plural(len(files), listing.kind.noun)} and no class folders"
+        listing.findings.append(unlabelled_folders.left_out(folder, why, names))
+        return []
+    for file in files:
+        if file in listed:
+            listing.add_file(file, listed[file], split)
+        else:
+            why = f"it has no class in {display_path(path)}"
+            listing.report("incomplete_row", listing.relative(file), why)
+    listing.findings.append(unlabelled_folders.classes_listed(path, len(listed)))
+    return [path]
 
 
 def all_files(

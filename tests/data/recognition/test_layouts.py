@@ -9,7 +9,7 @@ from fmkit.config.schema.commands import PredictConfig
 from fmkit.core.errors import ConfigError
 from fmkit.data.predict_photos import read_photos
 from fmkit.data.recognition.recognise import Request, recognise
-from fmkit.data.sources.registry import collect, list_examples
+from fmkit.data.sources.registry import collect
 
 
 def photos(root, *paths):
@@ -64,7 +64,7 @@ def test_folders_of_parts_without_a_table(parts):
     (parts / "list.csv").unlink()
     request = Request("data", needs_labels=False, line="fmkit pretrain data")
     assert recognise(request, parts).settings["data"] == "photos"
-    examples = list_examples(config_class("data", "image_folder")(root=str(parts)))
+    examples = collect(config_class("data", "image_folder")(root=str(parts)))
     (finding,) = examples.findings
     assert finding.kind == "unclear_folders"
     assert "have names of parts" in finding.why
@@ -75,6 +75,120 @@ def test_folders_of_parts_without_a_table(parts):
 )
 def test_numbered_classes_are_classes(names, tmp_path):
     photos(tmp_path, *(f"{name}/{k}.png" for name in names for k in range(3)))
-    examples = list_examples(config_class("data", "image_folder")(root=str(tmp_path)))
+    examples = collect(config_class("data", "image_folder")(root=str(tmp_path)))
     assert examples.classes == names
     assert not examples.findings
+
+
+CLASSES = ("n01", "n02", "n03")
+
+
+def texts(root, *paths):
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(f"some text of {path}")
+
+
+def finding_of(examples, kind):
+    """The text of the only finding of a kind."""
+    (finding,) = (finding for finding in examples.findings if finding.kind == kind)
+    return finding.why
+
+
+LISTS = {
+    "Tiny-ImageNet": (
+        "val/images/{}.JPEG",
+        "val/val_annotations.txt",
+        "{}.JPEG\t{}\t0\t32\t44\t62",
+    ),
+    "ImageNet of Kaggle": ("val/{}.JPEG", "LOC_val_solution.csv", "{},{} 85 1 499 272 "),
+    "a list with folders": ("val/{}.JPEG", "val.txt", "val/{}.JPEG {}"),
+}
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_the_classes_of_a_split_may_be_in_a_list(name, tmp_path):
+    photo, file, row = LISTS[name]
+    photos(tmp_path, *(f"train/{c}/images/{c}_{k}.JPEG" for c in CLASSES for k in range(4)))
+    photos(tmp_path, *(photo.format(k) for k in range(6)), "test/images/7.JPEG")
+    rows = [row.format(k, CLASSES[k % 3]) for k in range(6)]
+    (tmp_path / file).write_text("\n".join(["ImageId,PredictionString", *rows]))
+    settings = recognise(Request("data"), tmp_path).settings
+    assert settings["data"] == "image_folder"
+    examples = collect(config_class("data", "image_folder")(root=str(tmp_path)))
+    assert not any(finding.is_error for finding in examples.findings)
+    assert examples.classes == CLASSES
+    held_out = {
+        examples.ids[k]: examples.classes[examples.labels[k]]
+        for k in range(len(examples.ids))
+        if examples.splits[k] == "val"
+    }
+    assert held_out == {photo.format(k): CLASSES[k % 3] for k in range(6)}
+    assert "6 examples have their classes from" in finding_of(examples, "listed_classes")
+    why = finding_of(examples, "unlabelled_folder")
+    assert "test has 1 photo and no class folders (7.JPEG)" in why
+    assert "fmkit predict run=last input=" in why
+
+
+def test_a_photo_that_a_list_lacks_is_an_error(tmp_path):
+    photos(tmp_path, *(f"train/{c}/{k}.png" for c in CLASSES for k in range(3)))
+    photos(tmp_path, *(f"val/v{k}.png" for k in range(4)))
+    (tmp_path / "val.txt").write_text("".join(f"v{k}.png n01\n" for k in range(3)))
+    examples = collect(config_class("data", "image_folder")(root=str(tmp_path)))
+    (finding,) = (finding for finding in examples.findings if finding.kind == "incomplete_row")
+    assert (finding.where, "no class in" in finding.why) == ("val/v3.png", True)
+
+
+@pytest.mark.parametrize(("source", "make", "ending"), [
+    ("image_folder", photos, "png"), ("text_folder", texts, "txt"),
+])  # fmt: skip
+@pytest.mark.parametrize(
+    ("folder", "why"),
+    [
+        ("seg_pred/seg_pred", "seg_pred has no labels, by its name"),
+        ("unlabeled", "unlabeled has no labels, by its name"),
+        ("seg_train/seg_train/unsup", "unsup has no labels, by its name"),
+        ("holdout", "holdout has 3"),
+    ],
+)
+def test_folders_without_labels_are_left_out(folder, why, source, make, ending, tmp_path):
+    for name in ("seg_train/seg_train", "seg_test/seg_test"):
+        inside = name if "unsup" in folder or "seg_pred" in folder else name.partition("/")[0]
+        make(tmp_path, *(f"{inside}/{c}/{k}.{ending}" for c in CLASSES for k in range(3)))
+    folder = folder if "unsup" in folder or "seg_pred" in folder else folder.partition("/")[0]
+    make(tmp_path, *(f"{folder}/x{k}.{ending}" for k in range(3)))
+    examples = collect(config_class("data", source)(root=str(tmp_path)))
+    assert examples.classes == CLASSES
+    assert len(examples.ids) == 18
+    assert not any(finding.is_error for finding in examples.findings)
+    assert why in finding_of(examples, "unlabelled_folder")
+
+
+def test_a_copy_of_a_data_set_in_itself_is_left_out(tmp_path):
+    for folder in ("", "xray/"):
+        photos(tmp_path, *(f"{folder}{s}/{c}/{s}{k}.png" for s in ("train", "test", "val")
+                           for c in CLASSES for k in range(2)))  # fmt: skip
+    examples = collect(config_class("data", "image_folder")(root=str(tmp_path)))
+    assert (examples.classes, len(examples.ids)) == (CLASSES, 18)
+    assert "has the same folders" in finding_of(examples, "unlabelled_folder")
+
+
+@pytest.mark.parametrize("split", ["train", "both"])
+def test_a_class_of_all_splits_is_one_whatever_its_name(split, tmp_path):
+    splits = ("train", "test")
+    photos(tmp_path, *(f"{s}/{c}/{k}.png" for s in splits for c in ("a", "b") for k in range(3)))
+    photos(tmp_path, *(f"{s}/unlabeled/{k}.png" for s in splits[: 1 + (split == "both")]
+                       for k in range(3)))  # fmt: skip
+    examples = collect(config_class("data", "image_folder")(root=str(tmp_path)))
+    assert ("unlabeled" in examples.classes) == (split == "both")
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_a_few_files_beside_class_folders_are_left_out(count, tmp_path):
+    texts(tmp_path, *(f"{split}/{c}/{k}.txt" for split in ("train", "test")
+                      for c in ("neg", "pos") for k in range(20)))  # fmt: skip
+    texts(tmp_path, *(f"train/urls_{k}.txt" for k in range(count)), "test/urls.txt", "imdb.txt")
+    examples = collect(config_class("data", "text_folder")(root=str(tmp_path)))
+    kinds = {finding.kind for finding in examples.findings}
+    assert kinds == {"stray_files" if count == 2 else "loose_texts"}
+    assert examples.classes == ("neg", "pos")

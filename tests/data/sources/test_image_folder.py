@@ -246,8 +246,8 @@ def test_splits_in_class_folders(photos):
         ({"train": 3, "test1": 3}, "test1, train look like splits but hold no class folders"),
         ({"my_train_images": 3, "my_test_images": 3}, "look like splits but hold no class folders"),
         (
-            {"seg_train/a": 3, "seg_test/a": 3, "seg_pred": 3},
-            "seg_test, seg_train look like splits, seg_pred does not",
+            {"seg_train/a": 3, "seg_test/a": 3, "seg_more": 3},
+            "seg_test, seg_train look like splits, seg_more does not",
         ),
     ],
 )
