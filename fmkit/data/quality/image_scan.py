@@ -35,7 +35,7 @@ from fmkit.data.quality import mirrored_classes
 from fmkit.data.quality.duplicates import DuplicateGroups, group_equal
 from fmkit.data.quality.image_probe import SIDE, ImageFacts, probe, size_problem
 from fmkit.data.quality.inspect import ContentScan
-from fmkit.data.quality.near_duplicates import near_duplicates
+from fmkit.data.quality.near_duplicates import block_sums, near_duplicates
 from fmkit.data.quality.scan_cache import FileState, ScanCache
 
 _NOT_CONVERTED = ("RGB", "L", *DEEP_MODES)  # plain, or with a finding of their own
@@ -216,8 +216,7 @@ class ImageScan:
         digests = b"".join(facts.digest for _, facts in usable)
         self.digests[indices] = np.frombuffer(digests, np.uint8).reshape(-1, 16)
         thumbnails = b"".join(facts.thumbnail for _, facts in usable)
-        quarters = np.frombuffer(thumbnails, np.uint8).reshape(-1, SIDE // 2, 2, SIDE // 2, 2)
-        means = quarters.sum(axis=(2, 4), dtype=np.uint16) // 4
+        means = block_sums(np.frombuffer(thumbnails, np.uint8), SIDE) // 4
         self.thumbnails[indices] = means.reshape(-1, SIDE * SIDE // 4)
 
     def _add_usable(self, index: int, facts: ImageFacts) -> None:

@@ -134,7 +134,7 @@ class Listing:
         for entry in entries:
             if is_ignored(entry.name):
                 self.hidden += 1
-            elif run_dir.is_output(Path(entry.path)):
+            elif _is_folder(entry) and run_dir.is_output(Path(entry.path)):
                 continue
             elif problem := self._entry_problem(entry):
                 shown = printable(self.relative(entry.path))
@@ -238,6 +238,13 @@ class Listing:
                 hint = f"; it has {others} for data={source}"
             why = f"Class folder {display_path(folder)!r} has no {self.kind.noun}s{hint}."
             self.report("empty_class", why=f"{why} {self.kind.advice(unsupported)}".strip())
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()  # known without a call to the system
+    except OSError:  # a link to itself
+        return False
 
 
 def walk(root: Path, kind: FileKind, outside_links: bool) -> Listing:
