@@ -201,7 +201,7 @@ _KINDS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
         ),
         "hidden_file": ("hidden files, ignored", ""),
         "listed_classes": ("classes out of a list", ""),
-        "moved_photo": ("photos that are not where the table says: found by name", ""),
+        "moved_photo": ("photos that are not quite where the table says: found", ""),
         "wrong_extension": ("the content has another format than the file name says", ""),
         "converted": ("converted to 8-bit RGB", ""),
         "deep_grey": (

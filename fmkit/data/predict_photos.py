@@ -32,7 +32,7 @@ from fmkit.data.sources import directory, npz, photo_search
 from fmkit.data.sources.directory import Listing
 from fmkit.data.sources.image_folder import PHOTOS
 from fmkit.data.sources.image_table import has_photos
-from fmkit.data.sources.paths import existing_path
+from fmkit.data.sources.paths import ADDRESS, existing_path, is_address
 from fmkit.data.sources.photo_folders import new_folders
 from fmkit.data.sources.table_rows import row_id
 
@@ -187,14 +187,18 @@ def _photos_of_table(
         if note := near.note("image_root"):
             console.info(f"{display_path(table)}: {note}")
     named = config.image_root or getattr(learned, "image_root", None)
-    files = _files_of(folders, [*dict.fromkeys(filter(None, names))], has_root=bool(named))
+    searched = [name for name in dict.fromkeys(names) if name]
+    if config.image_root is None:  # in the folder of training, photos called so are others
+        searched = [name for name in searched if not is_address(name)]
+    files = _files_of(folders, searched, has_root=bool(named))
     photos = []
     for row, listed in zip(rows, names, strict=True):
         error, path = row.fault, files.get(listed)
         name = str(path or (folders[0] / listed if listed else ""))
         if not error and path is None:
-            searched = " or ".join(map(display_path, folders))
-            error = f"'{printable(listed)}' is not in {searched}" if listed else "no path"
+            places = " or ".join(map(display_path, folders))
+            reason = ADDRESS if is_address(listed) else f"is not in {places}"
+            error = f"'{printable(listed)}' {reason}" if listed else "no path"
         photos.append(_Photo(name, error and f"{row_id(row.index)}: {error}", row.cells))
     return photos
 
@@ -222,9 +226,9 @@ def _files_of(folders: Sequence[Path], names: Sequence[str], has_root: bool) -> 
         photo_search.files_of(root, names, by_end=has_root and root == folders[-1])
         for root in folders
     ]
-    in_place = [files for files, are_moved in results if not are_moved]
+    in_place = [result.files for result in results if not result.are_moved]
     located: dict[str, Path] = {}
-    for files in reversed(in_place or [files for files, _ in results]):
+    for files in reversed(in_place or [result.files for result in results]):
         located |= files
     if located and not in_place:
         count = plural(len(located), "photo is", "photos are")

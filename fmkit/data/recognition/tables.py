@@ -236,7 +236,7 @@ def _add_image_root(table: Roles, path: Path, columns: Columns, format: Mapping[
     folder = photo_folder(path, names)
     if folder not in (None, path.parent):
         table.keys["image_root"] = display_path(folder)
-    is_found = folder or photo_search.files_by_name(path.parent, names)
+    is_found = folder or photo_search.files_of(path.parent, names, by_end=False).files
     return "" if is_found else next(iter(names), "")
 
 

@@ -4,7 +4,6 @@
 """
 
 import os
-import re
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +18,7 @@ from fmkit.data.findings import Finding, UnusableInput, printable
 from fmkit.data.formats.parquet_photos import photo_columns, photo_files
 from fmkit.data.formats.tables import read
 from fmkit.data.sources import photo_search
-from fmkit.data.sources.paths import existing_path, file_sizes
+from fmkit.data.sources.paths import ADDRESS, existing_path, file_sizes, is_address
 from fmkit.data.sources.split_folders import table_findings
 from fmkit.data.sources.table_files import TableFile
 from fmkit.data.sources.table_rows import UsableRows, row_id
@@ -121,10 +120,13 @@ def _files(
     for row in rows:
         names.setdefault(row.folder, {})[row.listed] = None
     for folder, listed in names.items():
-        files, are_moved = photo_search.files_of(folder, [*listed], by_end=has_root)
-        if are_moved:
-            about = _moved(folder, files) if files else _where_photos_are(folder, [*listed])
-            findings.append(about)
+        files, are_moved, other_case = photo_search.files_of(folder, [*listed], by_end=has_root)
+        if files and are_moved:
+            findings.append(_moved(folder, files))
+        elif are_moved and not all(map(is_address, listed)):
+            findings.append(_where_photos_are(folder, [*listed]))
+        if other_case:
+            findings.append(_in_other_case(other_case, files))
         paths |= {(folder, name): path for name, path in files.items()}
     findings += [_missing(row) for row in rows if (row.folder, row.listed) not in paths]
     return paths, findings
@@ -137,6 +139,14 @@ def _moved(folder: Path, files: Mapping[str, Path]) -> Finding:
     why = f"{count} not at the path in the table: found by name below {display_path(folder)}, such "
     why += f"as '{printable(name)}' at {display_path(path)}."
     return Finding("moved_photo", "", why, count=len(files))
+
+
+def _in_other_case(names: Sequence[str], files: Mapping[str, Path]) -> Finding:
+    """That paths have another case than the names of their files."""
+    subject = plural(len(names), "photo is at its path", "photos are at their paths")
+    example = f"'{printable(names[0])}' at {display_path(files[names[0]])}"
+    why = f"{subject} but for upper and lower case or how letters are composed, such as {example}."
+    return Finding("moved_photo", "", why, count=len(names))
 
 
 def _where_photos_are(folder: Path, names: Sequence[str]) -> Finding:
@@ -152,8 +162,8 @@ def _where_photos_are(folder: Path, names: Sequence[str]) -> Finding:
 def _missing(row: _ListedRow) -> Finding:
     shown = f"'{printable(row.listed)}'"
     why = f"{shown} is not in {printable(row.folder)}"
-    if re.match(r"https?://", row.listed):
-        why = f"{shown} is a URL: download the photos first, and name their files"
+    if is_address(row.listed):
+        why = f"{shown} {ADDRESS}: download the photos, and name their folder in data.image_root"
     return Finding("missing_file", row.where, why)
 
 

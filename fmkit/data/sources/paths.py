@@ -71,6 +71,11 @@ def existing_path(root: str, kind: str, key: str = "data.root") -> Path:
     raise DataError(f"{key}: {shown!r}{absolute}: no such {kind}.", hint)
 
 
+def is_address(path: str) -> bool:
+    """Whether a path is on another machine: `https://`, `s3://`, `gs://` ..., but not `file:`."""
+    return re.match(r"(?!file:)[a-z][a-z0-9+.-]+://", path, re.IGNORECASE) is not None
+
+
 def find_file(folder: Path, name: str, endings: Sequence[str] = ()) -> Path | None:
     """The absolute path of a file that a table names, relative to a folder, where it exists.
 

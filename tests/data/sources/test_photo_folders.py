@@ -1,6 +1,7 @@
 """Photos of a new table are those near it, whatever training had by the same names."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -8,6 +9,7 @@ from PIL import Image
 from fmkit.config.schema.commands import PredictConfig
 from fmkit.config.schema.data import ImageTableData
 from fmkit.data.predict_photos import read_photos
+from fmkit.data.recognition.recognise import Request, recognise
 from fmkit.data.sources.photo_folders import folders_beside, image_root
 from fmkit.data.sources.registry import collect
 
@@ -125,3 +127,46 @@ def test_a_folder_with_the_name_of_the_tables_split_comes_first(tmp_path):
     named = [folder.name for folder in folders_beside(tmp_path / "train.csv")]
     assert named == ["train", "a", "test"]
     assert [folder.name for folder in folders_beside(tmp_path / "x.csv")] == ["a", "test", "train"]
+
+
+CASES = {
+    "lower in the table": ("Bilder/Tasse_{}.JPG", "bilder/tasse_{}.jpg"),
+    "upper in the table": ("bilder/tasse_{}.jpg", "BILDER\\TASSE_{}.JPG"),
+    "composed letters": ("Bilder/Gru\u0308n_{}.jpg", "Bilder/Gr\u00fcn_{}.jpg"),
+    "without an ending": ("Bilder/Tasse_{}.JPG", "Bilder/tasse_{}"),
+    "of a folder beside": ("Bilder/Tasse_{}.JPG", "tasse_{}.jpg"),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_paths_in_another_case_lead_to_their_photos(name, tmp_path, learned):
+    file, listed = CASES[name]
+    expected = [str(tmp_path / "new" / file.format(k)) for k in range(4)]
+    photos(Path(expected[0]).parent, [Path(path).name for path in expected])
+    path = table(tmp_path / "new" / "list.csv", [listed.format(k) for k in range(4)])
+    assert predicted(path, learned) == expected
+    settings = recognise(Request("new", {"path_column": "path"}), path.parent).settings
+    keys = {key.removeprefix("data."): value for key, value in settings.items() if "." in key}
+    examples = collect(ImageTableData(**keys))
+    assert list(examples.content.paths) == expected
+    (finding,) = examples.findings
+    assert (finding.kind, finding.count) == ("moved_photo", 4)
+
+
+def test_a_path_that_two_files_fit_in_another_case_is_none(tmp_path):
+    photos(tmp_path, ("A.png", "a.PNG", "b.png"))
+    examples = collect(ImageTableData(root=str(table(tmp_path / "t.csv", ["a.png", "b.png"]))))
+    assert [Path(path).name for path in examples.content.paths] == ["b.png"]
+    assert {finding.kind for finding in examples.findings} == {"missing_file"}
+
+
+@pytest.mark.parametrize("start", ["s3://bucket/a/", "gs://b/", "https://x.org/p/", "hf://d/"])
+def test_addresses_in_a_table_are_named_as_such(start, tmp_path, learned):
+    path = table(tmp_path / "new" / "list.csv", [f"{start}{k}.png" for k in range(2)])
+    with_root = ImageTableData(root=str(path))
+    why = {finding.why for finding in collect(with_root).findings}
+    assert all("is an address" in text and "data.image_root" in text for text in why)
+    assert all("is an address" in error for error in predicted(path, learned))
+    photos(tmp_path / "downloaded")
+    with_root.image_root = str(tmp_path / "downloaded")
+    assert [Path(p).name for p in collect(with_root).content.paths] == list(NAMES)
