@@ -166,7 +166,8 @@ def test_addresses_in_a_table_are_named_as_such(start, tmp_path, learned):
     with_root = ImageTableData(root=str(path))
     why = {finding.why for finding in collect(with_root).findings}
     assert all("is an address" in text and "data.image_root" in text for text in why)
-    assert all("is an address" in error for error in predicted(path, learned))
+    inputs = read_photos(PredictConfig(run="last", input=str(path)), learned)
+    assert all("is an address" in error for error in inputs.errors)
     photos(tmp_path / "downloaded")
     with_root.image_root = str(tmp_path / "downloaded")
     assert [Path(p).name for p in collect(with_root).content.paths] == list(NAMES)
