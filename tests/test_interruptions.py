@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from whole_runs import QUICK, only_run
 
-from fmkit.commands.training import training_run
+from fmkit.commands.training import final_evaluation
 from fmkit.train.checkpoints import checkpoint
 from fmkit.train.features import cache
 
@@ -94,7 +94,8 @@ def raising(honest, number):
 def test_a_signal_in_the_last_evaluation_ends_the_sweep_and_keeps_the_run(
     fmkit, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(training_run, "_evaluate", raising(training_run._evaluate, signal.SIGTERM))
+    stopped = raising(final_evaluation.evaluate, signal.SIGTERM)
+    monkeypatch.setattr(final_evaluation, "evaluate", stopped)
     words = ["data=digits", "data.limit=100", "runtime.seed=1,2", "runtime.verbose=false"]
     code, _, err = fmkit("finetune", "-m", *QUICK, *words)
     assert code == 143

@@ -11,7 +11,7 @@ from scipy.stats import betabinom
 from sklearn.covariance import LedoitWolf
 
 from fmkit.commands import predict
-from fmkit.commands.training import training_run
+from fmkit.commands.training import final_evaluation
 from fmkit.config.schema.runtime import RuntimeConfig
 from fmkit.core.errors import ArtifactError, ConfigError
 from fmkit.evaluation import feature_distribution, load_run
@@ -111,7 +111,7 @@ def test_a_run_whose_distribution_cannot_be_kept_is_done_and_says_so(tmp_path, c
     features, _ = classes_of_features(0, count=60)
     part = SimpleNamespace(data=data)
     for broken in (features, np.full((60, 4), np.nan)):
-        training_run._keep_distribution(None, run, None, part, None, broken)
+        final_evaluation._keep_distribution(None, run, None, part, None, broken)
         assert "what ood_score needs could not be kept" in capsys.readouterr().err
     assert "FileNotFoundError" in lines[0]
     assert len(lines) == 2
