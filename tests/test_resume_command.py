@@ -4,12 +4,14 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from safetensors.numpy import load_file
 
 from fmkit.cli import main
 from fmkit.core import fault_injection, safe_io
+from fmkit.store import forgetting
 from fmkit.store.run_dir import RunWriter
 from fmkit.train.checkpoints import checkpoint
 
@@ -74,6 +76,11 @@ def test_a_stopped_run_goes_on_to_the_end_it_would_have_had(fmkit, runs, stopped
     for path, arrays in ours.items():
         for name, value in arrays.items():
             assert value.tobytes() == theirs[path][name].tobytes(), (path, name)
+    counts = [forgetting.read(folder)[1] for folder in (stopped, whole)]
+    assert counts[0]["seen"].tolist() == [2] * len(counts[0]["seen"])
+    for name, values in counts[0].items():
+        np.testing.assert_array_equal(values, counts[1][name])
+    assert (stopped / "forgetting.csv").read_bytes() == (whole / "forgetting.csv").read_bytes()
     status = read(stopped, "status.json")
     assert status["state"] == "done"
     assert [each["step"] for each in status["resumes"]] == [7]

@@ -215,7 +215,7 @@ def keep(
     content = of_examples(examples, names)
     shown = {"schema": 1, "examples": content, "batch": dict(batch or {})}
     if judge and (judged := judge(record, examples)):
-        rows = [*judged["likely"], *judged["hardest"]]
+        rows = [row for key in ("likely", "hardest", "forgotten") for row in judged.get(key, ())]
         shown["labels"] = judged | {"content": of_examples(examples, [r["example"] for r in rows])}
     texts = _whole_texts(examples, groups) if mark else {}
     if mark and texts:

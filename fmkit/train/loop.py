@@ -9,7 +9,8 @@ What happens, and which file does it:
   (callbacks/checkpointing.py).
 - An epoch: validation on the `val` split, with the averaged weights under `optimizer.ema` (ema.py)
   and with metrics over all predictions (callbacks/epoch_evaluation.py); the epoch's row; best epoch
-  and patience (callbacks/early_stopping.py); a checkpoint.
+  and patience (callbacks/early_stopping.py); which training examples were forgotten
+  (forgetting.py); a checkpoint.
 - A phase: what trains is set (freeze.py, features/graph_cut.py); the features of what is frozen are
   computed or read (phase_data.py, features/cache.py); optimizers are built (phase_data.py) and, in
   a resumed run, restored (checkpoints/resume.py); the frozen weights are hashed (freeze_audit.py);
@@ -31,7 +32,7 @@ import keras
 from fmkit.core import signals
 from fmkit.store.metrics_log import MetricsLog
 from fmkit.store.run_dir import RunWriter
-from fmkit.train import ema, freeze, head_solver, interpolation, refit
+from fmkit.train import ema, forgetting, freeze, head_solver, interpolation, refit
 from fmkit.train.assemble import Assembly
 from fmkit.train.callbacks.checkpointing import CheckpointCallback
 from fmkit.train.callbacks.early_stopping import EarlyStopping
@@ -43,6 +44,7 @@ from fmkit.train.checkpoints import checkpoint, resume, variables
 from fmkit.train.checkpoints.resume import RestoredArrays, SavedState
 from fmkit.train.ema import EmaEvaluation
 from fmkit.train.features import graph_cut
+from fmkit.train.forgetting import ForgettingCallback
 from fmkit.train.freeze_audit import FreezeAudit
 from fmkit.train.phase_data import PhaseInputs, build_phase_inputs, compile_for, schedule, windows
 from fmkit.train.phases import Phase
@@ -108,6 +110,9 @@ def train(
         context = RunContext(
             assembly, run, audit, SignalStop(), metrics_log, progress, saved=saved,
             initial_weights=first, limit=limit,
+            forgetting=forgetting.begin(
+                assembly, None if saved is None else checkpoint.read_training(saved.checkpoint)
+            ),
         )  # fmt: skip
         context.time_plan.restore("" if saved is None else saved.phase)
         if saved is not None:
@@ -131,6 +136,7 @@ def train(
                     variables.assign(assembly.model, context.initial_weights)
                     audit.weights_were_reset()
                 _run_phases(context, phases)
+        forgetting.save(assembly, context.forgetting, run.folder)
     return [PhaseResult(**result) for result in context.position.results]
 
 
@@ -171,7 +177,8 @@ def _run_phase(context: RunContext, phase: Phase) -> PhaseResult:
         except OutOfTime as error:
             return _leave_out(context, phase, error.seconds)
         context.time_plan.begin_phase(phase, inputs.features_seconds)
-        compile_for(assembly, phase, inputs)
+        counts_answers = forgetting.is_counted(context.forgetting, assembly, phase)
+        compile_for(assembly, phase, inputs, counts_answers)
         _report_warm_up(context, phase)
         optimizers = inputs.model.optimizers
         if not checkpoint.list_checkpoints(run.checkpoints):
@@ -233,10 +240,14 @@ def _fit(
 ) -> None:
     """Train to the end of the phase, from wherever it is."""
     assembly, nonfinite = context.assembly, TerminateOnNonFinite(context, phase, inputs)
-    checkpoints = CheckpointCallback(context, phase, inputs)
+    counting = []
+    if inputs.model.training_answers.is_recorded and context.forgetting is not None:
+        counting = [ForgettingCallback(context.forgetting, assembly, phase, context.position)]
+    checkpoints = CheckpointCallback(context, phase, inputs, counting)
     callbacks = [  # in the order in which they must run
         EmaEvaluation(),
         StepCounter(context, phase),
+        *counting,
         EpochEvaluation(
             assembly.task.epoch_evaluator(
                 assembly.model, assembly.loader, assembly.examples, assembly.splits

@@ -122,8 +122,14 @@ def _report_no_features(context: RunContext, phase: Phase, reason: str) -> None:
         context.assembly.loader.prepare()
 
 
-def compile_for(assembly: Assembly, phase: Phase, inputs: PhaseInputs) -> None:
-    """Compile what the phase trains: with its update rule, or without where a solver trains."""
+def compile_for(
+    assembly: Assembly, phase: Phase, inputs: PhaseInputs, counts_answers: bool = False
+) -> None:
+    """Compile what the phase trains: with its update rule, or without where a solver trains.
+
+    Args:
+        counts_answers: the model is to record which examples its steps answered right.
+    """
     config, model = assembly.config, inputs.model
     model.update_rule = assembly.task.update_rule() or UpdateRule()
     assembly.task.smooth_labels(phase.label_smoothing)
@@ -139,6 +145,9 @@ def compile_for(assembly: Assembly, phase: Phase, inputs: PhaseInputs) -> None:
         model.whole_batch = None
         if config.optimizer.accumulation > 1 or len(assembly.devices.names) > 1:
             model.whole_batch = config.data.batch_size
+    model.training_answers.resize(
+        phase.steps_per_epoch if counts_answers else 0, assembly.config.data.batch_size
+    )
     metrics = assembly.task.metrics()
     inputs.metrics = keras.tree.flatten(metrics)  # those of a joint task are by objective
     model.compile(

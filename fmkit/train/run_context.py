@@ -15,6 +15,7 @@ from fmkit.store.run_dir import RunWriter
 from fmkit.train.assemble import Assembly
 from fmkit.train.checkpoints import checkpoint
 from fmkit.train.checkpoints.resume import SavedState
+from fmkit.train.forgetting import ForgettingEvents
 from fmkit.train.freeze_audit import FreezeAudit
 from fmkit.train.phases import Phase, Position
 from fmkit.train.progress import TrainingProgress
@@ -32,6 +33,7 @@ class RunContext:
         initial_weights: the network's at the start, by path, where a phase needs them later.
         limit: on the time of the run, or None.
         time_plan: what phases take, and what is decided by it.
+        forgetting: how often examples went from right to wrong, or None.
         phase_began: monotonic time when the current phase began, less the time that earlier
             processes spent on it.
     """
@@ -47,6 +49,7 @@ class RunContext:
     initial_weights: Mapping[str, np.ndarray] = field(default_factory=dict)
     phase_began: float = 0.0
     limit: TimeLimit | None = None
+    forgetting: ForgettingEvents | None = None
     time_plan: TimePlan = field(init=False)
 
     def __post_init__(self) -> None:

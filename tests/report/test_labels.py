@@ -6,10 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fmkit.config.schema.data import TextTableData
 from fmkit.data.content.texts import Texts
 from fmkit.data.examples import from_names
+from fmkit.data.sources import relabel
+from fmkit.evaluation.label_quality import forgetting
 from fmkit.report import labels
 from fmkit.report.record import RunRecord
+from fmkit.store import forgetting as store
 from fmkit.store import out_of_fold
 
 HOSTILE = "<script>alert(1)</script>"
@@ -60,6 +64,35 @@ def test_a_wrong_label_is_in_the_gallery_and_in_the_table(judged):
     assert "Hardest examples" in page
     assert HOSTILE not in page
     assert "&lt;script&gt;" in page
+
+
+def test_what_was_forgotten_is_a_gallery_and_a_table(judged):
+    folder, examples = judged
+    (folder / "out_of_fold.npz").unlink()
+    learned, forgotten = np.ones(30, np.int32), np.zeros(30, np.int32)
+    learned[4], forgotten[9], forgotten[5] = 0, 3, 1
+    counts = {"seen": np.full(30, 8), "learned": learned, "forgotten": forgotten}
+    store.save(folder, np.arange(10, 40), {**counts, "right": np.minimum(learned, 1)})
+    line = forgetting.write(folder, examples)
+    assert line.startswith("of 30 training examples 1 was never answered right while training, 2 ")
+    ids = [examples.ids[k] for k in (14, 19, 15)]
+    assert pd.read_csv(folder / "hard_examples.csv")["example"].tolist() == ids
+    assert pd.read_csv(folder / "hard_examples.csv")["text"].iloc[0] == examples.content.texts[14]
+    table = pd.read_csv(folder / "forgetting.csv")
+    assert (len(table), table["example"].tolist()[:3]) == (30, ids)
+    assert table["last"].tolist()[:2] == ["wrong", "right"]
+    shown = labels.judge(Record(folder), examples)
+    page = str(labels.section(shown, {}))
+    assert "Hardest while training" in page
+    assert "never right in 8 epochs" in page
+    assert "forgotten 3 times in 8 epochs, last right" in page
+    assert "1 of 30" in page
+    assert HOSTILE not in page
+    # What the table says can be corrected and given back.
+    corrected = relabel.apply(
+        examples, TextTableData(name="text_table", relabel=str(folder / "hard_examples.csv"))
+    )
+    assert corrected.labels.tolist() == examples.labels.tolist()
 
 
 def test_data_that_has_changed_and_runs_without_such_outputs_have_no_section(judged):

@@ -74,6 +74,7 @@ def _train(
             machine.gc_paused_imports(),
         ):
             launch.import_keras()
+            from fmkit.evaluation.label_quality import forgetting
             from fmkit.train import devices, loop
 
         signals.raise_if_stopped()  # an import may swallow what a signal raises
@@ -99,6 +100,8 @@ def _train(
         with signals.defer_signals(), assembly.scope():
             _save_model(config, run, assembly)
         signals.raise_if_stopped()
+        if line := forgetting.write(run.folder, assembly.examples):
+            log(config, run, line)
         splits = ("test",) if run_dir.is_refitted(run.status) else ("val", "test")
         summary, metrics = final_evaluation.evaluate(config, run, assembly, splits)
         with signals.defer_signals():  # a signal no longer changes that the run is done

@@ -99,6 +99,10 @@ class RuntimeConfig:
         "refit and test fit in.",
         check=units.time_problem,
     )
+    forgetting: bool = key(
+        True,
+        "Count how often each training example went from right to wrong (one class per example).",
+    )
     log_every: int = key(
         0, "Also log metrics every N steps; 0 logs once per epoch.", range=at_least(0)
     )

@@ -34,7 +34,7 @@ def write(
     """
     likely = suspects.likely()
     errors, scores = folder / ERRORS, folder / SCORES
-    write_table(errors, {**_shown(examples, likely), **columns(suspects, likely, split_of)})
+    write_table(errors, {**shown(examples, likely), **columns(suspects, likely, split_of)})
     write_table(scores, columns(suspects, suspects.ranked(), split_of))
     return errors, scores
 
@@ -75,7 +75,7 @@ def split_names(count: int, splits: Mapping[str, np.ndarray]) -> list[str]:
     return names
 
 
-def _shown(examples: Examples, positions: np.ndarray) -> dict[str, list[str]]:
+def shown(examples: Examples, positions: np.ndarray) -> dict[str, list[str]]:
     """What examples show, where a cell can say it: a path, or a text; arrays have neither."""
     content, chosen = examples.content, positions.tolist()
     if isinstance(content, Files):

@@ -1,6 +1,7 @@
 """When a checkpoint is written, and what is in it."""
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -9,6 +10,7 @@ import numpy as np
 from fmkit.config import units
 from fmkit.core import fault_injection
 from fmkit.train.checkpoints import checkpoint, resume, state, variables
+from fmkit.train.forgetting import ForgettingCallback
 from fmkit.train.phase_data import PhaseInputs
 from fmkit.train.phases import Phase
 from fmkit.train.run_context import RunContext
@@ -32,8 +34,15 @@ class CheckpointCallback(keras.callbacks.Callback):
         training_logs: training metrics of an epoch of which the validation is left, or None.
     """
 
-    def __init__(self, context: RunContext, phase: Phase, inputs: PhaseInputs) -> None:
+    def __init__(
+        self,
+        context: RunContext,
+        phase: Phase,
+        inputs: PhaseInputs,
+        counting: Sequence[ForgettingCallback] = (),
+    ) -> None:
         super().__init__()
+        self._counting = counting
         config = context.assembly.config.runtime
         self._context, self._phase, self._features = context, phase, inputs.features
         self._run, self._position = context.run, context.position
@@ -121,6 +130,10 @@ class CheckpointCallback(keras.callbacks.Callback):
                 f"{resume.METRICS}{path}": variables.array(variable)
                 for path, variable in metrics.items()
             }
+        for callback in self._counting:
+            callback.collect()
+        if self._context.forgetting is not None:
+            training |= self._context.forgetting.arrays()
         here = {"epoch": position.epoch, "step": position.step}
         best_steps = {best["step"] for best in (position.best, position.phase_best) if best}
         checkpoint.save(

@@ -101,6 +101,8 @@ def test_a_resumed_run_is_equal_bit_for_bit(step, untouched, expected, tmp_path)
     """In the middle of an epoch, between phases, after the last step."""
     assert expected[2]["step"] == STEPS
     assert [row["step"] for row in expected[1] if "val_loss" in row] == [7, 14, 21, 28, 35, 42]
+    # Of the first phase; labels of the second are mixed.
+    assert set(expected[0][f"{checkpoint.TRAINING} forgetting/seen"].tolist()) == {0, 3}
     assert_same(again(untouched, step, tmp_path), expected)
 
 
