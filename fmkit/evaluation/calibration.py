@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from scipy.optimize import minimize_scalar
 from scipy.special import expit, log_softmax, logit, softmax
 
 from fmkit.core.bootstrap import COUNT, ExampleSums, Sums
@@ -66,14 +67,14 @@ def reliability(sums: Sums) -> list[dict[str, Any]]:
 
 _TINY = 1e-300
 """Probabilities are clipped at it before their logarithm is taken."""
-_CRITICAL = 3.841
-"""The 95% quantile of the chi-squared distribution with one degree of freedom."""
+_SPREAD = 0.2
+"""Scale of the Laplace distribution that logarithms of temperatures are expected to have."""
 _CLOSEST = 1e-16
 """Of a yes or no: the distance from 0 and 1 at which probabilities are clipped."""
 
 
 def fit_classes(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """The temperature with the lowest log loss of labels (N,), of probabilities (N, C)."""
+    """The temperature that suits labels (N,) and probabilities (N, C) best; see `_fit`."""
     rows = np.arange(len(labels))
 
     def loss(logits: np.ndarray) -> float:
@@ -93,18 +94,25 @@ def fit_labels(labels: np.ndarray, probabilities: np.ndarray) -> float:
 
 
 def _fit(loss: Callable[[np.ndarray], float], logits: np.ndarray, count: int) -> float:
-    """The temperature with the lowest loss; 1 where few examples do not tell it from 1.
+    """The most probable temperature; 1 where few examples do not tell it from 1.
 
-    That is decided by a likelihood-ratio test at 5%: a temperature that is fitted to chance would
-    make probabilities that are calibrated already a little worse.
+    The one with the lowest loss would be too far from 1 with few examples, and without end where
+    all of them are right. So the logarithm has a Laplace prior around 0: with many examples it
+    changes little, and where the loss falls too slowly next to 1 the temperature is exactly 1.
 
     Args:
         loss: the mean loss of logits, in nats.
         logits: of the examples.
         count: that the loss is the mean of.
     """
-    temperature, scaled = temperature_scaling.fit(loss, logits)
-    return temperature if 2 * count * (loss(logits) - scaled) > _CRITICAL else 1.0
+
+    def penalised(logarithm: float) -> float:
+        return loss(logits / np.exp(logarithm)) + abs(logarithm) / (_SPREAD * count)
+
+    # The loss is convex in the inverse of the temperature, so the answer is between 1 and this.
+    farthest = float(np.log(temperature_scaling.fit(loss, logits)[0]))
+    result = minimize_scalar(penalised, bounds=sorted((0.0, farthest)), method="bounded")
+    return float(np.exp(result.x)) if result.fun < loss(logits) else 1.0
 
 
 def scale_classes(probabilities: np.ndarray, temperature: float) -> np.ndarray:

@@ -11,6 +11,7 @@ from fmkit.core.errors import DataError
 from fmkit.evaluation import calibration, classification, multi_label
 from fmkit.evaluation.diagnostics import probabilities as diagnostics
 from fmkit.evaluation.diagnostics.results import Predictions
+from fmkit.tasks import temperature
 
 NAMES = ["ant", "bee", "=cow"]
 
@@ -67,7 +68,8 @@ def test_the_temperature_is_that_of_validation_and_lowers_the_error_of_test():
     scaling = result.metrics["temperature_scaling"]
 
     def loss(temperature):  # on the logits, which the table does not have
-        return -log_softmax(logits / temperature, axis=1)[np.arange(len(labels)), labels].mean()
+        losses = -log_softmax(logits / temperature, axis=1)[np.arange(len(labels)), labels]
+        return losses.sum() + abs(np.log(temperature)) / 0.2  # a Laplace prior
 
     expected = minimize_scalar(loss, bounds=(0.1, 20), method="bounded").x
     assert scaling["temperature"] == pytest.approx(expected, rel=1e-3)
@@ -82,13 +84,27 @@ def test_the_temperature_is_that_of_validation_and_lowers_the_error_of_test():
     assert errors["calibrated"] < 0.5 * errors["model"]
 
 
-def test_a_temperature_that_is_not_told_from_1_is_1():
-    rng, kept = np.random.default_rng(12), 0
+def test_a_temperature_of_few_examples_is_close_to_1_and_1_where_they_do_not_tell_it_from_1():
+    rng, temperatures, lowest = np.random.default_rng(12), [], []
     for _ in range(40):
-        probabilities = softmax(rng.normal(size=(150, 3)), axis=1)
-        labels = (rng.random(150)[:, None] > probabilities.cumsum(axis=1)).sum(axis=1)
-        kept += calibration.fit_classes(labels, probabilities) == 1
-    assert 34 <= kept < 40  # calibrated as they are, but for 5%
+        probabilities = softmax(rng.normal(size=(60, 3)), axis=1)
+        labels = (rng.random(60)[:, None] > probabilities.cumsum(axis=1)).sum(axis=1)
+        temperatures.append(calibration.fit_classes(labels, probabilities))
+        logits, rows = np.log(probabilities), np.arange(60)
+        loss = [-log_softmax(logits * k, axis=1)[rows, labels].mean() for k in (0.99, 1.01)]
+        slope = 60 * (loss[1] - loss[0]) / 0.02
+        assert (temperatures[-1] == 1) == (abs(slope) < 5) or abs(abs(slope) - 5) < 0.2
+        lowest.append(temperature.fit(lambda values, labels=labels, rows=rows: -log_softmax(
+            values, axis=1)[rows, labels].mean(), logits)[0])  # fmt: skip
+    assert np.std(np.log(temperatures)) < 0.5 * np.std(np.log(lowest))
+
+
+@pytest.mark.parametrize("labels", [[0, 1, 2] * 20, [1, 2, 0] * 20], ids=["right", "wrong"])
+def test_a_temperature_is_moderate_where_all_are_right_or_wrong(labels):
+    probabilities = np.tile(0.7 * np.eye(3) + 0.1, (20, 1))
+    fitted = calibration.fit_classes(np.array(labels), probabilities)
+    assert 0.1 < fitted < 10
+    assert (fitted < 0.7) == (labels[0] == 0)
 
 
 def test_the_temperature_of_labels():
@@ -97,7 +113,8 @@ def test_the_temperature_of_labels():
     result = diagnostics.of_labels(Predictions("test", test, validation))
 
     def loss(temperature):
-        return np.logaddexp(0, np.where(labels, -1, 1) * logits / temperature).mean()
+        losses = np.logaddexp(0, np.where(labels, -1, 1) * logits / temperature)
+        return losses.sum() + abs(np.log(temperature)) / 0.2
 
     expected = minimize_scalar(loss, bounds=(0.1, 20), method="bounded").x
     scaling = result.metrics["temperature_scaling"]
