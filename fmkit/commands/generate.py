@@ -13,20 +13,31 @@ from fmkit.config.saved_config import quote
 from fmkit.config.schema.commands import GenerateConfig
 from fmkit.config.schema.model import ModelConfig
 from fmkit.core import console, files, machine, signals
-from fmkit.core.errors import ConfigError, DataError
+from fmkit.core.errors import ConfigError, DataError, join_names
 from fmkit.core.modalities import modality_entry
 from fmkit.core.types import Message
 
 
 def generate(arguments: Sequence[str]) -> str | None:
-    """Write a continuation or an answer to stdout as it is generated; the whole text."""
+    """Write a continuation or an answer to stdout as it is generated; the whole text.
+
+    Args:
+        arguments: settings and flags; other words are a run, `last`, and the prompt.
+    """
     words = []
     for word in arguments:
         key, _, text = word.partition("=")
         # Quoted, since Hydra would give a comma or a bracket in a prompt a meaning.
         is_plain = key in ("prompt", "system") and text and text[0] not in "'\""
         words.append(f"{key}={quote(text)}" if is_plain else word)
-    return launch.run_command("generate", words, generate_text)
+    line = launch.parse_line("generate", words)
+    if line.paths and (len(line.paths) > 1 or "prompt" in line.named()):
+        raise ConfigError(
+            f"{join_names([repr(path) for path in line.paths], 5)}: one prompt is continued.",
+            "Put a text of several words in quotes, or a text per line in a file: prompts=FILE",
+        )
+    prompt = [f"prompt={quote(text)}" for text in line.paths]
+    return launch.run_command("generate", [*line.flags, *line.words, *prompt], generate_text)
 
 
 def generate_text(config: GenerateConfig) -> str:

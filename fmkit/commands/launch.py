@@ -88,21 +88,34 @@ def read_line(command: str, arguments: Sequence[str]) -> tuple[CommandLine, dict
     except (ConfigError, DataError) as error:  # the keys were checked once the data are known
         names = allowed_names(typed.value("plugins"))
         typed = typed_settings.with_model_settings(typed, names["model.name"])
-        problems = problems_beside_data(typed, names)
+        problems, corrections = problems_beside_data(typed, names)
         if not problems:
             raise
-        raise ConfigError(combine_messages([*problems, error.message]), error.hint) from None
+        words = [corrections.get(word, word) for word in typed.words]
+        corrected = command_line.parse(command, [*typed.flags, *typed.paths, *words])
+        corrected.shows_only = True  # what is recognised is not printed
+        try:
+            typed_settings.with_data_settings(corrected)
+        except (ConfigError, DataError) as remaining:
+            message = combine_messages([*problems, remaining.message])
+            raise ConfigError(message, remaining.hint) from error
+        is_whole = len(corrections) == len(problems)
+        hint = command_line.typed_again(typed, [*typed.paths, *words]) if is_whole else ""
+        raise ConfigError(combine_messages(problems), hint) from error
     names = allowed_names(line.value("plugins"))
     return typed_settings.with_model_settings(line, names["model.name"]), names
 
 
 def parse_line(command: str, arguments: Sequence[str]) -> CommandLine:
-    """A command line as it was typed; flags of other tools are refused with the keys they mean."""
+    """A command line as it was typed, with `run=` before a run that is named without.
+
+    Flags of other tools are refused with the keys they mean.
+    """
 
     def meant(line: CommandLine, setting: str) -> list[str]:
         return settings_meant(line, allowed_names(), setting)
 
-    return command_line.parse(command, arguments, meant)
+    return typed_settings.with_run(command_line.parse(command, arguments, meant))
 
 
 def inherit(
@@ -145,7 +158,7 @@ def inherit(
     pairs = zip(line.words, line.overrides, strict=True)
     others = [word for word, override in pairs if override.key_or_group != key]
     result = command_line.parse(line.command, [*line.flags, *words, *others])
-    result.typed = line.words
+    result.typed = line.typed or line.words
     return result
 
 

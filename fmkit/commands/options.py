@@ -11,11 +11,14 @@ def parse_words(
 ) -> tuple[list[str], dict[str, str]]:
     """The words and the `key=value` options of a command whose config Hydra does not compose.
 
+    `run=RUN` is the word RUN: other commands take a run so.
+
     Raises:
         ConfigError: an unknown option.
     """
-    words = [word for word in arguments if not re.match(r"[\w.]+=", word)]
-    for word in arguments:
-        if word not in words and word.partition("=")[0] not in options:
+    settings = [word for word in arguments if re.match(r"(?!run=.)[\w.]+=", word)]
+    for word in settings:
+        if word.partition("=")[0] not in options:
             raise ConfigError(received(command, word, options), hint)
-    return words, dict(word.split("=", 1) for word in arguments if word not in words)
+    words = [word.removeprefix("run=") for word in arguments if word not in settings]
+    return words, dict(word.split("=", 1) for word in settings)

@@ -2,12 +2,11 @@
 
 import contextlib
 import dataclasses
-import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from fmkit.commands import launch
+from fmkit.commands import launch, typed_settings
 from fmkit.commands.output import json_output, result_tables
 from fmkit.config import saved_config
 from fmkit.config.registry import task_entry
@@ -50,15 +49,13 @@ def with_inputs(
     """
     line = launch.parse_line(command, arguments)
     if not line.paths:
-        return launch.run_command(command, arguments, job)
+        return launch.run_command(command, [*line.flags, *line.words], job)
     if line.value("input") is not None:
         raise ConfigError(
             f"{line.paths[0]!r} and input= both name what to {command}.",
             "Give all of it without input=.",
         )
-    if "run" not in line.named():
-        typed = shlex.join([*line.paths, *line.words])
-        raise ConfigError(f"run is missing: {what}.", f"fmkit {command} run=last {typed}")
+    typed_settings.require_run(line, what)
     # The config gets a word that Hydra reads; a text may be of any kind.
     return launch.run_command(
         command,

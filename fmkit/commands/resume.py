@@ -61,7 +61,6 @@ def parse(arguments: Sequence[str]) -> Request:
     keys = [word.partition("=")[0] for word in arguments]
     phases = {key: match[1] for key in keys if (match := _EPOCHS.fullmatch(key))}
     words, options = parse_words("fmkit resume", arguments, [*OPTIONS, *phases], hint)
-    words += [options["run"]] if options.get("run") else []
     if len(words) != 1:
         expected = "one run: its folder, its id, or `last`"
         raise ConfigError(received("fmkit resume", " ".join(words), expected))

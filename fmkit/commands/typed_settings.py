@@ -1,5 +1,6 @@
 """What people type first, as the settings it stands for: `photos`, `model=bert-base-uncased`."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,18 +19,74 @@ from fmkit.store.run_reader import RunReader
 
 
 def with_model_settings(line: CommandLine, models: Sequence[str]) -> CommandLine:
-    """A command line with the settings of a model in place of another tool's name for it."""
-    name, allowed = line.value("model"), [*models, *compose.option_names("model", line.config_dirs)]
-    if not isinstance(name, str) or name in allowed or "model.preset" in line.named():
+    """A command line with the settings of a model in place of another tool's name for it.
+
+    `model.name=small_bert` alone is `model=small_bert`, whose file brings the other settings.
+    """
+    options = compose.option_names("model", line.config_dirs)
+    own_words = line.typed or line.words
+    key = "model"
+    if line.value("model.name") in options and not any(w.startswith("model=") for w in own_words):
+        key = "model.name"
+    name, allowed = line.value(key), [*models, *options]
+    if key == "model.name":
+        settings = [setting("model", name)]
+    elif not isinstance(name, str) or name in allowed or "model.preset" in line.named():
         return line
-    settings = preset_list.settings_for(name, allowed)
+    else:
+        settings = preset_list.settings_for(name, allowed)
     if not settings:
         return line  # reported with the rest
     if not line.shows_only:
-        console.info(f"model={name}: taken as {' '.join(settings)}")
+        console.info(f"{key}={name}: taken as {' '.join(settings)}")
     pairs = zip(line.words, line.overrides, strict=True)
-    own = [word for word, override in pairs if override.key_or_group != "model"]
-    return command_line.parse(line.command, [*line.flags, *settings, *own])
+    own = [word for word, override in pairs if override.key_or_group not in ("model", key)]
+    result = command_line.parse(line.command, [*line.flags, *settings, *own])
+    result.typed = line.typed or line.words
+    return result
+
+
+def with_run(line: CommandLine) -> CommandLine:
+    """A command line with `run=last` in place of the word `last`, or of another that names a run.
+
+    A word is taken so where the line names no run: what commands of a run read goes without one.
+    """
+    is_of_run = "run" in field_types(compose.COMMANDS[line.command])
+    if not (line.paths and is_of_run) or {"run", "model"} & line.named():
+        return line
+    runs_dir = run_index.find_root(str(line.value("runs_dir") or run_index.DEFAULT_ROOT))
+    word = next((path for path in line.paths if run_index.is_named(path, runs_dir)), None)
+    if word is None:
+        return line
+    named = setting("run", word)
+    if not line.shows_only:
+        console.info(f"{word}: taken as {named}")
+    result = command_line.parse(line.command, [*line.flags, named, *line.words])
+    result.paths = [path for path in line.paths if path != word]
+    result.typed = line.typed or line.words
+    return result
+
+
+def require_run(line: CommandLine, what: str) -> None:
+    """Refuse a line that names no run, with one that names the newest.
+
+    Args:
+        line: with words that are read.
+        what: the run is to the command.
+
+    Raises:
+        ConfigError: with the first word, where that may have been meant for the run.
+    """
+    if "run" in line.named():
+        return
+    first, *others = line.paths
+    is_run = bool(others) and len(first.split()) == 1 and not os.path.lexists(first)
+    message = f"run is missing: {what}."
+    if is_run and first != "-":
+        message = f"there is neither a run nor a file called {short_repr(first)}, and {message}"
+    else:
+        others = line.paths
+    raise ConfigError(message, _command(line, ["run=last", *others, *line.words]))
 
 
 def with_data_settings(line: CommandLine) -> CommandLine:
@@ -42,6 +99,8 @@ def with_data_settings(line: CommandLine) -> CommandLine:
     experiment_keys, experiment_choices = user_overrides.keys_set_by_experiment(line)
     named = line.named() | experiment_keys | {*experiment_choices}
     root = line.value("data.root")
+    if line.command == "eval" and line.paths:
+        require_run(line, "the model to evaluate")
     if len(line.paths) > 1:
         raise ConfigError(
             f"{len(line.paths)} paths: {join_names(line.paths, 5)}; one is read.",
@@ -51,18 +110,15 @@ def with_data_settings(line: CommandLine) -> CommandLine:
         return line
     typed = line.paths[0] if line.paths else str(root)
     of_run = line.command == "eval"  # which names the settings of its data, too
-    if of_run and line.paths and "run" not in named:
-        raise ConfigError(
-            "run is missing: the model to evaluate.",
-            _command(line, ["run=last", *line.paths, *line.words]),
-        )
     if "data" in named or of_run or (not line.paths and "init" in named):
         added = [setting("data.root", typed)] if line.paths else []
     else:
         added = _recognised(line, typed, _existing(line, typed), named)
     pairs = zip(line.words, line.overrides, strict=True)
     own = [word for word, override in pairs if not added or override.key_or_group != "data.root"]
-    return command_line.parse(line.command, [*line.flags, *added, *own])
+    result = command_line.parse(line.command, [*line.flags, *added, *own])
+    result.typed = [*line.paths, *line.words]
+    return result
 
 
 def _recognised(line: CommandLine, typed: str, path: Path, named: set[str]) -> list[str]:

@@ -5,13 +5,14 @@ import itertools
 import math
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
-from fmkit.config import yaml_files
-from fmkit.config.saved_config import shell_setting
+from fmkit.config import suggest, yaml_files
+from fmkit.config.registry import COMMAND_WORDS
+from fmkit.config.saved_config import shell_setting, shell_word
 from fmkit.core import safe_yaml, sanitize
 from fmkit.core.errors import ConfigError, combine_messages, received, short_repr
 
@@ -35,8 +36,8 @@ MAX_DEPTH = 20
 TAKE_PATHS = ("pretrain", "finetune", "check", "eval")
 """Commands that take the path of the data as a word, `fmkit finetune photos`."""
 
-TAKE_INPUTS = ("predict", "explain")
-"""Commands that take words as inputs: paths, texts, and `-` for stdin."""
+TAKE_INPUTS = ("predict", "explain", "generate")
+"""Commands that take words as inputs: paths, texts, and `-` for stdin; or a prompt."""
 
 HYDRA = {"hydra/launcher": ("basic",), "hydra/sweeper": ("basic",)}
 """What may be chosen of Hydra's own; the rest names fmkit's folders, or classes to call."""
@@ -51,6 +52,7 @@ _PATH_KEYS = (
 """The last part of the names of keys that hold a path."""
 
 _SETTING = re.compile(r"[+~]{0,2}[A-Za-z_][\w./@-]*=|[+~](?!/)")
+_GLUED = "\0"  # before a word that argparse shall not read; no argument of a process has it
 _NUMBER = re.compile(r"(?<![\w.'\"])[-+]?\d{1,15}(\.0*)?([eE]\+?\d{1,2})?(?![\w.'\"])")
 
 
@@ -88,13 +90,28 @@ class _Parser(argparse.ArgumentParser):
         )
 
 
-def _without_dashes(word: str, following: str) -> str:
-    """A flag of another tool as a setting, `--epochs 3` as `epochs=3`; empty where it is none."""
-    name, equals, value = word.lstrip("-").partition("=")
-    name = name.replace("-", "_")
-    if not equals and following and not following.startswith("-") and "=" not in following:
-        value = following
-    return f"{name}={value or 'true'}" if name.replace(".", "_").isidentifier() else ""
+class _ForeignFlag(NamedTuple):
+    """A flag of another tool: as a setting, `epochs=3`, and whether the next word is its value."""
+
+    word: str
+    setting: str
+    takes_next: bool
+
+
+def _foreign_flags(words: Sequence[str], command: str) -> dict[int, _ForeignFlag]:
+    """By position, the flags that are not fmkit's; the setting of one that is none is empty."""
+    flags = {}
+    for number, (word, following) in enumerate(itertools.zip_longest(words, words[1:])):
+        if not word.startswith("-") or (word == "-" and command in TAKE_INPUTS):
+            continue
+        name, equals, value = word.lstrip("-").partition("=")
+        name = name.replace("-", "_")
+        is_name = name.replace(".", "_").isidentifier()
+        has_value = bool(following) and not following.startswith("-") and "=" not in following
+        takes_next = is_name and not equals and has_value
+        value = following if takes_next else value or "true"
+        flags[number] = _ForeignFlag(word, f"{name}={value}" if is_name else "", takes_next)
+    return flags
 
 
 def parse(
@@ -113,12 +130,10 @@ def parse(
     Raises:
         ConfigError: an unknown flag, or overrides that are not `key=value`; all of them at once.
     """
-    flags, words = _read_flags(arguments)
-    unknown_flags = [
-        (word, _without_dashes(word, following))
-        for word, following in itertools.zip_longest(words, words[1:], fillvalue="")
-        if word.startswith("-") and not (word == "-" and command in TAKE_INPUTS)
-    ]
+    flags, typed = _read_flags(arguments)
+    foreign = _foreign_flags(typed, command)
+    values = {number + 1 for number, flag in foreign.items() if flag.takes_next}
+    words = [word for number, word in enumerate(typed) if number not in {*foreign, *values}]
     problems = []
     paths = [word for word in words if command in TAKE_PATHS and _is_path(word)]
     paths += [word for word in words if command in TAKE_INPUTS and _is_input(word)]
@@ -130,24 +145,62 @@ def parse(
     line = CommandLine(
         command,
         flags=[word for name, value in vars(flags).items() for word in _written(name, value)],
-        words=[_as_hydra_takes_it(word) for word in words if not word.startswith("-")],
+        words=[_as_hydra_takes_it(word) for word in words],
         paths=paths,
         config_dirs=[Path(flags.config_dir).resolve()] if flags.config_dir and not problems else [],
         multirun=bool(flags.multirun),
         shows_only=any(getattr(flags, _attribute(flag)) is not None for flag in SHOW_FLAGS),
     )
     problems.extend(_read_overrides(line))
-    for word, setting in unknown_flags:
-        settings = meant(line, setting) if setting else []
-        problems.append(
-            f"unknown flag {short_repr(word)}. Settings are written key=value, without dashes, "
-            f"such as {' or '.join(settings) or 'data.batch_size=64'}."
-        )
+    if foreign:
+        settings = {n: meant(line, flag.setting) for n, flag in foreign.items() if flag.setting}
+        _refuse_foreign(line, problems, typed, foreign, settings)
     if not problems and (problem := _sweep_problem(line.overrides)):
         problems.append(problem)
     if problems:
         raise ConfigError(combine_messages(problems))
     return line
+
+
+def _refuse_foreign(
+    line: CommandLine, problems: Sequence[str], typed: Sequence[str],
+    foreign: Mapping[int, _ForeignFlag], settings: Mapping[int, Sequence[str]],
+) -> NoReturn:  # fmt: skip
+    """Refuse flags of other tools, with the line as fmkit takes it where every flag has a meaning.
+
+    Args:
+        problems: what else is wrong with the line.
+        typed: all words but fmkit's flags.
+        foreign: by position, the flags among them.
+        settings: by position, what a flag may mean, the likeliest first.
+    """
+    messages = [*problems]
+    for number, flag in foreign.items():
+        meanings = settings.get(number) or ["data.batch_size=64"]
+        messages.append(
+            f"unknown flag {short_repr(flag.word)}. "
+            + (
+                f"Settings are written key=value, without dashes, such as {' or '.join(meanings)}."
+                if "=" in meanings[0]
+                else f"What is read is named without a flag: {shell_word(meanings[0])}"
+            )
+        )
+    hint = ""
+    if not problems and all(settings.get(number) for number in foreign):
+        values = {number + 1 for number, flag in foreign.items() if flag.takes_next}
+        words = [
+            suggest.likeliest(settings[number]) if number in foreign else word
+            for number, word in enumerate(typed)
+            if number not in values
+        ]
+        hint = typed_again(line, words)
+    raise ConfigError(combine_messages(messages), hint)
+
+
+def typed_again(line: CommandLine, words: Sequence[str]) -> str:
+    """What to type in place of a line: its command and its flags with other words."""
+    command = COMMAND_WORDS.get(line.command, line.command)
+    return f"Type: fmkit {' '.join([command, *map(shell_word, [*line.flags, *words])])}"
 
 
 def _read_overrides(line: CommandLine) -> list[str]:
@@ -199,8 +252,9 @@ def _read_flags(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]
         for word in arguments
         if re.match(r"-(?!-)", word) and word.split("=")[0] not in spellings
     ]
-    flags, words = parser.parse_known_args([word for word in arguments if word not in glued])
-    return flags, [*glued, *words]
+    marked = [_GLUED + word if word in glued else word for word in arguments]
+    flags, words = parser.parse_known_args(marked)
+    return flags, [word.removeprefix(_GLUED) for word in words]
 
 
 def _attribute(flag: str) -> str:

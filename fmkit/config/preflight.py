@@ -6,23 +6,23 @@ file, files that shadow fmkit's, `1e3` where a key takes a text. The explainer r
 files by itself, compares every key and value with the schema, and reports all problems at once.
 """
 
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fmkit.config import compose, interpolation, rules, suggest, yaml_files
-from fmkit.config.command_line import CommandLine
+from fmkit.config import compose, interpolation, rules, saved_config, suggest, yaml_files
+from fmkit.config.command_line import TAKE_INPUTS, TAKE_PATHS, CommandLine, typed_again
 from fmkit.config.registry import (
     BASES,
-    COMMAND_WORDS,
     COMMANDS,
     GROUPS,
     config_class,
     config_classes,
 )
-from fmkit.config.saved_config import shell_setting, shell_word
+from fmkit.config.saved_config import shell_setting
 from fmkit.config.schema.keys import field_types
 from fmkit.config.schema.stage import PhaseConfig
 from fmkit.config.yaml_files import Assignment, ConfigFile
@@ -31,6 +31,12 @@ from fmkit.core.errors import ConfigError, closest_names, combine_messages, rece
 ON_THE_COMMAND_LINE = ("init", "run", "plugins", "runs_dir")
 """Keys that decide what is composed, so that a file or a sweep over them would come too late."""
 
+
+_WORD_FLAGS = ("data", "text", "image", "images")
+"""Options of other tools for what is a word here: the path of the data, or an input."""
+
+_MODEL_FLAGS = ("model", "model_path", "weights", "checkpoint", "ckpt")
+"""What other tools call the option that names a trained model, which is a run here."""
 
 _MEANT = re.compile(r"Did you mean ([\w.=]+(?: or [\w.=]+)*)\?")
 
@@ -63,17 +69,20 @@ def check(
     return compose.compose_all_jobs(line, names, lines, inspect)
 
 
-def problems_beside_data(line: CommandLine, names: Mapping[str, Sequence[str]]) -> list[str]:
-    """What is wrong with a line whose data cannot be recognised, whatever they are.
+def problems_beside_data(
+    line: CommandLine, names: Mapping[str, Sequence[str]]
+) -> tuple[list[str], dict[str, str]]:
+    """What is wrong with a line whose data cannot be recognised, and by word the corrections.
 
     The source, and with it the task, the stage and the model, are open: keys of others count.
     """
-    problems = dict.fromkeys(_Explainer(line, names).problems)
-    return [
+    explainer = _Explainer(line, names, is_data_open=True)
+    problems = [
         problem
-        for problem in problems
+        for problem in dict.fromkeys(explainer.problems)
         if suggest.OTHER_OPTION not in problem and not problem.startswith("unknown key 'stage.")
     ]
+    return problems, explainer.corrections
 
 
 def keys_of(
@@ -98,12 +107,34 @@ def settings_meant(
         The setting for each key that may be meant; itself where its key exists.
     """
     key, _, value = setting.partition("=")
-    problem = suggest.problem_with(Assignment(key, value), *keys_of(line, names))
-    if "unknown" not in problem:
-        return [setting]
-    meant = _MEANT.search(problem)
-    keys = meant[1].split(" or ") if meant else []
-    return [text if "=" in text else f"{text}={value}" for text in keys]
+    types, phases = keys_of(line, names)
+    takes_words = line.command in (*TAKE_PATHS, *TAKE_INPUTS)
+    is_option = value in compose.option_names("data") and not os.path.lexists(value)
+    if takes_words and key in _WORD_FLAGS and not is_option:
+        return [value]
+    if key in _MODEL_FLAGS and "run" in types and "model" not in types:
+        return [saved_config.setting("run", value)]
+    problem = suggest.problem_with(Assignment(key, value), types, phases)
+    meant = [setting] if "unknown" not in problem else _meant(problem)
+    if takes_words and meant != [setting] and suggest.SYNONYMS.get(key) == ("root",):
+        return [value]
+    pairs = [(name, text or value) for name, _, text in (word.partition("=") for word in meant)]
+    return [
+        saved_config.typed_setting(name, text)
+        for name, text in pairs
+        if name in GROUPS or _is_usable(suggest.problem_with(Assignment(name, text), types, phases))
+    ]
+
+
+def _is_usable(problem: str) -> bool:
+    """Whether a setting with such a problem is right, or is where another source is named."""
+    return not problem or suggest.OTHER_OPTION in problem
+
+
+def _meant(problem: str) -> list[str]:
+    """The keys that a problem's message proposes."""
+    match = _MEANT.search(problem)
+    return match[1].split(" or ") if match else []
 
 
 def _default_choices(command: str) -> dict[str, str]:
@@ -122,8 +153,11 @@ class _Explainer:
             keys, where composing each job checks them, or a file that builds on a missing one.
     """
 
-    def __init__(self, line: CommandLine, names: Mapping[str, Sequence[str]]) -> None:
+    def __init__(
+        self, line: CommandLine, names: Mapping[str, Sequence[str]], is_data_open: bool = False
+    ) -> None:
         self.line, self.names, self.command = line, names, COMMANDS[line.command]
+        self.is_data_open = is_data_open
         defaults = _default_choices(line.command)
         self.options = {group: [option] for group, option in defaults.items()}
         self.untyped: set[str] = set()
@@ -141,10 +175,8 @@ class _Explainer:
         """The line as it was typed with each word corrected; empty where one has no correction."""
         if len(problems) != len(self.corrections):
             return ""
-        words = [*self.line.flags]
-        words += [self.corrections.get(word, word) for word in self.line.typed or self.line.words]
-        typed = COMMAND_WORDS.get(self.line.command, self.line.command)
-        return f"Type: fmkit {typed} {' '.join(map(shell_word, words))}"
+        words = [self.corrections.get(w, w) for w in self.line.typed or self.line.words]
+        return typed_again(self.line, words)
 
     def _correct(self, key: str, new: str) -> None:
         """Keep the correction of the typed word that sets a key: its key, or all of it."""
@@ -165,16 +197,21 @@ class _Explainer:
             return
         if problem := suggest.problem_with(assignment, types, phases):
             self.problems.append(problem)
-            if not where and (meant := _MEANT.search(problem)) and " " not in meant[1]:
-                name, _, text = meant[1].partition("=")
+            if not where and (meant := _meant(problem)):
+                new = suggest.likeliest(meant)
+                name, _, text = new.partition("=")
                 renamed = replace(assignment, key=name, value=text or value, text="")
-                if self._is_group(name) or not (
-                    suggest.problem_with(renamed, types, phases)
-                    or self._value_problem(renamed, types)
-                ):
-                    self._correct(key, meant[1])
+                if self._is_group(name) or not self._problem_of(renamed, types, phases):
+                    self._correct(key, new)
         elif problem := self._value_problem(assignment, types):
             self.problems.append(f"{where}: {problem}" if where else problem)
+
+    def _problem_of(self, assignment: Assignment, types: dict[str, type], phases: list[str]) -> str:
+        """What is wrong with a corrected assignment; any source's key is right for open data."""
+        problem = suggest.problem_with(assignment, types, phases)
+        if self.is_data_open and problem and _is_usable(problem):
+            return ""
+        return problem or self._value_problem(assignment, types)
 
     def _value_problem(self, assignment: Assignment, types: dict[str, type]) -> str:
         """What is wrong with the value of a key that there is; empty when nothing is."""

@@ -191,6 +191,12 @@ def setting(key: str, value: Any) -> str:
     return f"{key}=[{','.join(values)}]" if isinstance(value, list) else f"{key}={value}"
 
 
+def typed_setting(key: str, text: str) -> str:
+    """As `setting`, of a value as it was typed: a list, a number or true stays one."""
+    is_readable = text.isascii() and not set(text) & set("()'\"{}=$\\")
+    return f"{key}={text}" if is_readable else setting(key, text)
+
+
 def shell_word(word: str) -> str:
     """An override as one types it in a shell: quotes that Hydra reads are inside others."""
     is_simple = "'" in word and not set('"$`\\!\n') & set(word)

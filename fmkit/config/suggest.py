@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import re
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from omegaconf import BooleanNode, FloatNode, IntegerNode, StringNode
@@ -18,11 +18,16 @@ from fmkit.core.errors import closest_names, join_names, received, short_repr
 
 SYNONYMS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("lr", "rate"), ("learning_rate",)),
-    **dict.fromkeys(("bs", "batch", "batchsize", "per_device_train_batch_size"), ("batch_size",)),
+    **dict.fromkeys(
+        ("b", "bs", "batch", "batchsize", "per_device_train_batch_size"), ("batch_size",)
+    ),
     **dict.fromkeys(("wd", "decay"), ("weight_decay",)),
     **dict.fromkeys(("size", "img_size", "imgsz", "resolution"), ("image_size",)),
     **dict.fromkeys(("epoch", "num_epochs", "n_epochs", "num_train_epochs"), ("epochs",)),
-    **dict.fromkeys(("path", "dir", "folder", "data_dir", "input"), ("root",)),
+    **dict.fromkeys(("path", "dir", "folder", "data_dir", "data_path", "input"), ("root",)),
+    **dict.fromkeys(("train_file", "dataset", "csv", "file", "source"), ("root",)),
+    **dict.fromkeys(("label", "target", "label_col", "target_column", "y_col"), ("label_column",)),
+    **dict.fromkeys(("text", "text_col"), ("text_column",)),
     **dict.fromkeys(("grad_clip", "max_grad_norm", "clip"), ("clip_norm",)),
     **dict.fromkeys(("gradient_accumulation_steps", "accum"), ("accumulation",)),
     **dict.fromkeys(("fp16", "half"), ("precision=mixed_float16",)),
@@ -36,7 +41,8 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("max_len", "max_seq_length", "seq_len"), ("max_length",)),
     **dict.fromkeys(("augmentation",), ("augment",)),
     **dict.fromkeys(("output_dir", "save_dir"), ("runs_dir",)),
-    **dict.fromkeys(("checkpoint", "ckpt"), ("init", "keep", "save_every")),
+    **dict.fromkeys(("o", "out", "output_file"), ("output",)),
+    **dict.fromkeys(("checkpoint", "ckpt"), ("init", "run", "keep", "save_every")),
     **dict.fromkeys(("lora_r", "r"), ("lora_rank",)),
     **dict.fromkeys(("xla", "compile"), ("jit",)),
     **dict.fromkeys(("logger", "report_to", "log_with"), ("loggers",)),
@@ -85,7 +91,7 @@ def declaration(key: str, command: type, types: Mapping[str, type]) -> tuple[Key
 
 
 def all_keys(types: dict[str, type], phases: list[str]) -> list[str]:
-    """Every full key that a command's config has, for suggestions."""
+    """Every full key that a command's config has."""
     keys: list[str] = []
     for name, kind in types.items():
         if name == "stage":
@@ -95,6 +101,18 @@ def all_keys(types: dict[str, type], phases: list[str]) -> list[str]:
         else:
             keys.append(name)
     return keys
+
+
+def _keys_of_others(types: dict[str, type]) -> list[str]:
+    """The full keys that only options of a command's groups have which are not chosen."""
+    return [
+        f"{group}.{name}"
+        for group, chosen in types.items()
+        if group in BASES
+        for config in all_config_classes(group)
+        for name in field_types(config)
+        if name not in field_types(chosen)
+    ]
 
 
 def problem_with(assignment: Assignment, types: dict[str, type], phases: list[str]) -> str:
@@ -121,7 +139,7 @@ def _unknown(assignment: Assignment, types: dict[str, type], phases: list[str]) 
         return _unknown_group(key, types, phases)
     kind = types[top]
     if not dataclasses.is_dataclass(kind):
-        return _unknown_key(key, all_keys(types, phases), "") if parts else ""
+        return _unknown_key(key, types, phases, "") if parts else ""
     if not parts:
         if value is None or isinstance(value, dict):
             return ""
@@ -160,7 +178,7 @@ def _unknown(assignment: Assignment, types: dict[str, type], phases: list[str]) 
     if not siblings:  # there is no such section
         siblings = [*allowed]
     note = f"Keys of {key.rpartition('.')[0]}: {join_names(siblings)}."
-    return _unknown_key(key, all_keys(types, phases), note, siblings)
+    return _unknown_key(key, types, phases, note, siblings)
 
 
 def _unknown_group(key: str, types: dict[str, type], phases: list[str]) -> str:
@@ -170,7 +188,7 @@ def _unknown_group(key: str, types: dict[str, type], phases: list[str]) -> str:
         return f"unknown group {key!r}. Did you mean {' or '.join(groups)}?"
     if top in GROUPS:
         return f"unknown key {key!r}: {top} is the run's own here. Leave it out."
-    return _unknown_key(key, all_keys(types, phases), f"Known are: {join_names(sorted(types))}.")
+    return _unknown_key(key, types, phases, f"Known are: {join_names(sorted(types))}.")
 
 
 def _objective_problem(assignment: Assignment) -> str:
@@ -201,7 +219,7 @@ def _objective_problem(assignment: Assignment) -> str:
     owners = [config for config in classes if path[0] in field_types(config)]
     if not owners:
         all_names = {field for config in classes for field in field_types(config)}
-        return _unknown_key(key, [], f"No {group} has it.", sorted(all_names))
+        return _unknown_key(key, {}, [], f"No {group} has it.", sorted(all_names))
     if len(path) > 1:
         return ""
     # The name of the task or data, which decides among the classes, may not be known yet.
@@ -212,25 +230,52 @@ def _objective_problem(assignment: Assignment) -> str:
     return "" if "" in problems else problems[0]
 
 
-def _unknown_key(key: str, everything: list[str], note: str, siblings: Sequence[str] = ()) -> str:
-    """Word an unknown key: the nearest in its group, then the same leaf in any group."""
-    prefix, _, leaf = key.rpartition(".")
+def _unknown_key(
+    key: str, types: dict[str, type], phases: list[str], note: str, siblings: Sequence[str] = ()
+) -> str:
+    """Word an unknown key: the nearest in its group, then the same leaf in any group.
+
+    Keys that only options have which are not chosen come after the others.
+    """
+    leaf = key.rpartition(".")[2]
     meant = {
         name: value for name, _, value in (w.partition("=") for w in SYNONYMS.get(leaf, (leaf,)))
     }
-    leaf = next(iter(meant))
-    close = [f"{prefix}.{name}" for name in closest_names(leaf, siblings)]
-    leaves = {full: full.rpartition(".")[2] for full in everything}
-    close = close or [full for full in everything if leaves[full] in meant]
-    if not close and not note:
+    own, others = all_keys(types, phases), _keys_of_others(types)
+    close = (
+        _nearest_sibling(key, meant, siblings, others)
+        or [full for full in own if full.rpartition(".")[2] in meant]
+        or [*dict.fromkeys(full for full in others if full.rpartition(".")[2] in meant)]
+    )
+    if not close and ("." not in key or not note):
+        leaves = {full: full.rpartition(".")[2] for full in [*own, *others]}
         nearest = closest_names(leaf, dict.fromkeys(leaves.values()), limit=1)
-        close = [full for full in everything if leaves[full] in nearest]
+        close = [full for full in leaves if leaves[full] in nearest]
     values = (meant.get(full.rpartition(".")[2], "") for full in close)
     close = [
         f"{full}={value}" if value else full for full, value in zip(close, values, strict=True)
     ]
     hint = f"Did you mean {' or '.join(close[:3])}?" if close else note
     return f"unknown key {key!r}. {hint}".rstrip()
+
+
+def _nearest_sibling(
+    key: str, meant: Iterable[str], siblings: Sequence[str], others: Sequence[str]
+) -> list[str]:
+    """The full keys of the same section that are meant, or are the most similar."""
+    prefix, _, leaf = key.rpartition(".")
+    beside = [full.rpartition(".")[2] for full in others if full.rpartition(".")[0] == prefix]
+    names = [name for name in (*siblings, *beside) if prefix and name in meant]
+    names = names or closest_names(leaf, siblings) or closest_names(leaf, beside)
+    return [f"{prefix}.{name}" for name in dict.fromkeys(names)]
+
+
+def likeliest(keys: Sequence[str]) -> str:
+    """Of keys or settings that may be meant, the first outside of the phases, or the last phase's.
+
+    In the last phase the most is trained.
+    """
+    return next((key for key in keys if not key.startswith("stage.")), keys[-1])
 
 
 def _wrong_type(assignment: Assignment, types: dict[str, type]) -> str:

@@ -32,6 +32,7 @@ _TYPES: dict[str, Any] = {
     "seconds": _NUMBER,
     "stage": (str, list),
 }
+_SHORTEST = 4  # letters of an id that say which run it is, where nothing else does
 _LARGEST = 1e300  # metrics are subtracted as floats, and a JSON number may be larger
 
 
@@ -220,6 +221,18 @@ def find_sweep(text: str, root: Path) -> Path | None:
         ):  # fmt: skip
             return folder
     return None
+
+
+def is_named(text: str, root: Path) -> bool:
+    """Whether a word is plainly one of the runs under `root`, as of `resolve`, and not a file."""
+    if text == LAST or (Path(input_path(text)) / run_dir.STATUS).is_file():
+        return True
+    if len(text) < _SHORTEST or os.path.lexists(text):
+        return False
+    return any(
+        text in (run.id, run.name) or run.id.startswith(text) or run.id.endswith(text)
+        for run in runs(root)
+    )
 
 
 def resolve_trained(text: str, root: Path, key: str = "run") -> Path:

@@ -1,5 +1,6 @@
 """How a command starts, before anything is read: what a line inherits, and what it is taken for."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from PIL import Image
 from whole_runs import make_examples
 
 from fmkit.cli import main
+from fmkit.commands import launch
 from fmkit.store.run_reader import RunReader
 
 OLD_RUN = Path(__file__).parents[1] / "data_files" / "runs_0_1" / "images"
@@ -131,10 +133,105 @@ FLAGS = {
 def test_another_tools_flag_is_refused_with_settings_that_exist(line, typed):
     code, _, err = typed(line)
     assert code == 2
-    _, _, meant = " ".join(err.split()).partition("without dashes, such as ")
+    _, _, said = " ".join(err.split()).partition("without dashes, such as ")
+    meant, _, corrected = said.partition(" Type: fmkit ")
     assert meant.rstrip(".").split(" or ") == FLAGS[line]
     if "photos" in line:
         assert typed(f"{line.partition(' --')[0]} {' '.join(FLAGS[line])}")[0] == 0
+        assert not corrected or typed(corrected)[0] == 0
+    assert bool(corrected) == ("nothing" not in line)
+
+
+FLAGS_OF_WORDS = {
+    "finetune --data reviews.csv --label label --epochs 5":
+        "finetune reviews.csv data.label_column=label stage.full.epochs=5",
+    "train --data-dir photos -b 8": "finetune photos data.batch_size=8",
+    "check --data photos": "check photos",
+    "predict --model last --image a.jpg -o out.csv": "predict run=last a.jpg output=out.csv",
+    "eval --ckpt last --data=reviews.csv": "eval run=last reviews.csv",
+    "finetune --data digits": "finetune data=digits",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("line", FLAGS_OF_WORDS)
+def test_flags_for_the_data_the_labels_and_the_model_get_the_whole_line(line, typed, capsys):
+    assert main(line.split()) == 2
+    _, _, corrected = " ".join(capsys.readouterr().err.split()).partition("Type: fmkit ")
+    assert corrected == FLAGS_OF_WORDS[line]
+
+
+MISSPELT = {
+    "reviews.csv data.label_colum=label modle=small_bert":
+        "reviews.csv data.label_column=label model=small_bert",
+    "moods.csv label=team epochs=3": "moods.csv data.label_column=team stage.full.epochs=3",
+    "moods.csv data.label_colum=team": "moods.csv data.label_column=team",
+    "photos batchsize=16 learning_rat=1e-4":
+        "photos data.batch_size=16 optimizer.learning_rate=1e-4",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("line", MISSPELT)
+def test_a_line_with_typing_errors_is_corrected_as_it_was_typed(line, typed, tmp_path, capsys):
+    rows = "".join(f"a text of {n} words,{'ab'[n % 2]},{'xyz'[n % 3]}\n" for n in range(30))
+    (tmp_path / "moods.csv").write_text(f"words,team,priority\n{rows}")
+    assert main(["finetune", *line.split()]) == 2
+    _, _, corrected = " ".join(capsys.readouterr().err.split()).partition("Type: fmkit ")
+    assert corrected == f"finetune {MISSPELT[line]}"
+    assert typed(corrected)[0] == 0
+
+
+def test_what_is_asked_of_the_data_is_asked_with_the_corrected_line(typed, tmp_path, capsys):
+    rows = "".join(f"a text of {n} words,{'ab'[n % 2]},{'xyz'[n % 3]}\n" for n in range(30))
+    (tmp_path / "moods.csv").write_text(f"words,team,priority\n{rows}")
+    assert main(["check", "moods.csv", "ouput=out"]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "Did you mean output?" in said
+    assert "which column has the labels?" in said
+    assert "fmkit check moods.csv output=out data.label_column=team" in said
+
+
+RUN_WORDS = {
+    "predict last photo.jpg": ("last", ["photo.jpg"]),
+    "predict mine photo.jpg": ("mine", ["photo.jpg"]),
+    "explain last -": ("last", ["-"]),
+    "eval photos last": ("last", ["photos"]),
+    "eval 0101-abcdef": ("0101-abcdef", []),
+    "generate last Once": ("last", ["Once"]),
+    "predict runs/finetune/2026-01-01_000101-abcdef photo.jpg":
+        ("runs/finetune/2026-01-01_000101-abcdef", ["photo.jpg"]),
+    "eval ab": (None, ["ab"]),
+    "predict photos": (None, ["photos"]),  # also the end of a run's id, but a folder first
+    "generate model=smollm2 last": (None, ["last"]),
+    "predict run=mine last": ("mine", ["last"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("line", RUN_WORDS)
+def test_a_word_that_names_a_run_is_the_run(line, typed, tmp_path):
+    for name in ("2026-01-01_000101-abcdef", "2026-01-01_000102-photos"):
+        folder = tmp_path / "runs" / "finetune" / name
+        folder.mkdir(parents=True)
+        (folder / "status.json").write_text(
+            json.dumps({"state": "done", "name": name.replace("2026-01-01_000101-abcdef", "mine")})
+        )
+    read = launch.parse_line(*line.split()[:1], line.split()[1:])
+    assert (read.value("run"), read.paths) == RUN_WORDS[line]
+
+
+@pytest.mark.parametrize("command", ["predict", "explain", "eval"])
+def test_a_word_that_is_neither_run_nor_file_is_left_out_of_the_proposal(command, typed, capsys):
+    assert main([command, "lsat", "photos"]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "neither a run nor a file called 'lsat'" in said
+    assert said.endswith(f"fmkit {command} run=last photos")
+
+
+def test_a_model_named_by_its_key_alone_is_the_option_of_that_name(typed):
+    _, config, _ = typed("finetune reviews.csv model.name=small_bert data.batch_size=4")
+    _, by_option, _ = typed("finetune reviews.csv model=small_bert data.batch_size=4")
+    assert config == by_option
+    _, both, _ = typed("finetune reviews.csv model=small_cnn model.name=small_bert")
+    assert both["model"]["name"] == "small_bert"
 
 
 def test_another_tools_name_of_a_model_is_its_settings(typed, capsys):
