@@ -26,7 +26,8 @@ def with_model_settings(line: CommandLine, models: Sequence[str]) -> CommandLine
     options = compose.option_names("model", line.config_dirs)
     own_words = line.typed or line.words
     key = "model"
-    if line.value("model.name") in options and not any(w.startswith("model=") for w in own_words):
+    is_chosen = any(word.startswith("model=") for word in own_words)
+    if line.value("model.name") in options and line.value("model.name") != "hub" and not is_chosen:
         key = "model.name"
     name, allowed = line.value(key), [*models, *options]
     if key == "model.name":
