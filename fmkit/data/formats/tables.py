@@ -19,6 +19,7 @@ from fmkit.data.formats.annotation_exports import (
     submitted,
     with_statuses,
 )
+from fmkit.data.formats.benchmark_lists import benchmark_records, is_benchmark_list
 from fmkit.data.formats.cells import EXCEL_ERRORS, cell_text
 from fmkit.data.formats.delimited import (
     CSV,
@@ -102,6 +103,8 @@ def _records(
     required: Sequence[str],
     class_names: bool,
 ) -> Iterator[Record]:
+    if is_benchmark_list(path):
+        return _with_keys(benchmark_records(path), required)
     ending = file_ending(path.name)
     if ending in PARQUET:
         return _parquet_records(path, columns, required, class_names)

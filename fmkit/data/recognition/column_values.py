@@ -17,7 +17,7 @@ from fmkit.data.formats.unread_numbers import (
     unread_numbers,
     without_missing,
 )
-from fmkit.data.sources.label_readers import MARKS, joined_names
+from fmkit.data.sources.label_readers import MARKS, SIGNED_NO, joined_names
 
 Columns = Mapping[str, Sequence[Any]]
 """By column, the values of the first rows."""
@@ -79,10 +79,12 @@ def are_rising(values: Sequence[Any]) -> bool:
 
 
 def are_flags(values: Sequence[Any]) -> bool:
-    """Whether values are labels of yes or no: 0 and 1, false and true, or a mark and nothing."""
+    """Whether values are labels of yes or no: 1 and 0 or -1, true and false, a mark and nothing."""
     texts = {str(value).strip().lower() for value in filled(values)}
     if texts and texts <= {*MARKS}:
         return len(filled(values)) < len(values)
+    if SIGNED_NO in texts and texts <= {"1", SIGNED_NO}:
+        return len(filled(values)) == len(values)
     return bool(texts) and texts <= {*_NO, "1", "1.0", "true"}
 
 
@@ -110,7 +112,7 @@ def may_be_labels(values: Sequence[Any]) -> bool:
 
 def have_yes(values: Sequence[Any]) -> bool:
     """Whether some value of a column of labels of yes or no is a yes."""
-    return any(str(value).strip().lower() not in _NO for value in filled(values))
+    return any(str(value).strip().lower() not in (*_NO, SIGNED_NO) for value in filled(values))
 
 
 def measured_numbers(values: Sequence[Any]) -> UnreadNumbers | None:

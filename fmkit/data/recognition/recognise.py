@@ -16,17 +16,17 @@ from typing import Any
 from fmkit.config.saved_config import shell_setting
 from fmkit.core.errors import ConfigError, DataError, join_names, plural
 from fmkit.core.files import display_path, is_ignored
-from fmkit.core.npz import open_npz
-from fmkit.core.safe_io import UnsafeContent
+from fmkit.data.formats.benchmark_lists import benchmark_list, is_benchmark_list
 from fmkit.data.formats.tables import ENDINGS as TABLES
 from fmkit.data.formats.tables import SHOWN_ENDINGS
 from fmkit.data.formats.text_files import guess_encoding
 from fmkit.data.images.image_file import EXTENSIONS, is_photo
+from fmkit.data.recognition.arrays import recognise_arrays
 from fmkit.data.recognition.joined_tables import refuse_tables_to_join
 from fmkit.data.recognition.labelled_lines import refuse_labelled_lines, rename_hint
 from fmkit.data.recognition.result import Recognised, Request, recognised
 from fmkit.data.recognition.tables import recognise_table
-from fmkit.data.sources import conll, npz, text_folder
+from fmkit.data.sources import conll, text_folder
 from fmkit.data.sources.detection_layouts import refuse_detection
 from fmkit.data.sources.directory import is_documentation
 from fmkit.data.sources.split_folders import subfolders
@@ -63,6 +63,8 @@ def recognise(request: Request, path: Path) -> Recognised:
 
 def _file(request: Request, path: Path) -> Recognised:
     name, shown = path.name.lower(), display_path(path)
+    if is_benchmark_list(path):
+        return _benchmark(request, path)
     if is_photo(path):
         predict = f"fmkit predict run=last {shell_setting('input', shown)}"
         raise DataError(
@@ -72,7 +74,7 @@ def _file(request: Request, path: Path) -> Recognised:
     if name.endswith(_ARCHIVES):
         raise DataError(f"{shown} is an archive.", "Extract it, and name the folder.")
     if name.endswith(_ARRAYS):
-        return _arrays(request, path)
+        return recognise_arrays(request, path)
     is_tagged = name.endswith((*TEXTS, ".tsv", *conll.SPLIT_ENDINGS)) and _is_tagged(path)
     if name.endswith(_TAGGED) or is_tagged:
         return recognised("conll", path, "sentences with a tag for each word")
@@ -98,70 +100,11 @@ def _file(request: Request, path: Path) -> Recognised:
     return recognise_table(request, path)
 
 
-def _arrays(request: Request, path: Path) -> Recognised:
-    try:
-        with open_npz(path) as reader:
-            headers = {name: reader.header(name) for name in reader.members}
-    except (UnsafeContent, OSError, ValueError) as error:
-        raise DataError(f"{display_path(path)} cannot be read: {error}.") from None
-    keys = {str(request.chosen.get(key)) for key in ("image_key", "label_key")}
-    splits = [] if keys & headers.keys() else _merge_splits(headers)
-    images = [name for name, header in headers.items() if len(header.shape) > 2]
-    chosen = request.chosen.get("image_key")
-    image = chosen if chosen in headers else _preferred(images, ("images", "x_train", "x"))
-    if image is None:
-        listed = join_names([f"{name} {header.shape}" for name, header in headers.items()])
-        if images:
-            raise DataError(
-                f"{display_path(path)} has {len(images)} arrays that may be the images: {listed}.",
-                f"Say which it is: {request.line} data.image_key={images[0]} data.label_key=NAME",
-            )
-        raise DataError(
-            f"{display_path(path)} has no array of images, (N, H, W) or (N, H, W, channels); it "
-            f"has {listed}."
-        )
-    count = headers[image].shape[0]
-    others = {
-        name: header
-        for name, header in headers.items()
-        if name != image and header.shape[:1] == (count,) and len(header.shape) < 3
-    }
-    chosen = request.chosen.get("label_key")
-    label = chosen if chosen in others else _preferred([*others], ("labels", "y_train", "y"))
-    if label is None:
-        raise DataError(
-            f"{display_path(path)} has no array of {count:,} labels beside {image}.",
-            f"Say which it is: {request.line} data.label_key=NAME",
-        )
-    unread = [name for name in headers if name not in (image, label)]
-    reason = "arrays of images and labels"
-    reason += f" for each split ({join_names(splits)})" if splits else ""
-    reason += f" ({join_names(unread, 4)} not read)" if unread else ""
-    result = recognised("arrays", path, reason, image_key=image, label_key=label)
-    shape, kind = others[str(label)].shape, others[str(label)].dtype.kind
-    task = "regression" if kind == "f" else "multi_label" if shape[1:] not in ((), (1,)) else ""
-    result.settings |= {"task": task} if task else {}
+def _benchmark(request: Request, path: Path) -> Recognised:
+    """A public data set whose lists belong together by an id."""
+    result = recognise_table(request, path)
+    result.reason += f" with splits ({path.name} and the lists beside it)"
     return result
-
-
-def _merge_splits(headers: dict[str, Any]) -> list[str]:
-    """Replace arrays of splits, such as `train_images`, by one, `images`; returns the splits."""
-    result: dict[str, None] = {}
-    for name in [*headers]:
-        key = name.removeprefix(f"{npz.SPLITS[0]}_")
-        if key != name and (parts := npz.split_arrays(key, headers)):
-            headers[key] = headers[name]
-            result |= dict.fromkeys(parts)
-            for part in parts.values():
-                del headers[part]
-    return [*result]
-
-
-def _preferred(names: Sequence[str], words: Sequence[str]) -> str | None:
-    """A name that is usual, else the only one."""
-    usual = [name for word in words for name in names if name.lower() == word]
-    usual += [name for name in names if name.lower().startswith(words[0].rstrip("s"))]
-    return usual[0] if usual else names[0] if len(names) == 1 else None
 
 
 @dataclass
@@ -213,6 +156,8 @@ def _ending(path: Path) -> str:
 
 
 def _folder(request: Request, folder: Path) -> Recognised:
+    if path := benchmark_list(folder):
+        return _benchmark(request, path)
     contents, shown = _contents(folder), display_path(folder)
     tables = contents.loose_of(_FILES)
     photos = contents.loose_photos()

@@ -12,6 +12,7 @@ from fmkit.core.errors import ConfigError, DataError, join_names, plural
 from fmkit.core.files import display_path
 from fmkit.core.sanitize import escape_invisible
 from fmkit.data.findings import UnusableInput
+from fmkit.data.formats.benchmark_lists import benchmark_list
 from fmkit.data.formats.delimited import CSV, CsvError
 from fmkit.data.formats.spreadsheet import EXCEL
 from fmkit.data.formats.tables import records
@@ -36,6 +37,8 @@ _LINE_KEYS = ("text_column", *_FORMAT)
 _ROWS = 200
 _PROBED = 5  # rows of a table whose photos are looked for
 _NEARLY = 0.9
+_LIST_FOLDERS = ("annotations", "annotation", "anno", "labels", "lists", "metadata", "csv")
+"""Names of folders of tables, in lower case, whose photos may be in the folder above."""
 
 
 def recognise_table(request: Request, path: Path) -> Recognised:
@@ -70,16 +73,26 @@ def recognise_table(request: Request, path: Path) -> Recognised:
     result = _labelled_table(request, path, table, columns)
     result.missing = missing
     result.reason += ", without a header" if format.get("header") is False else ""
+    doubts = [*filter(None, [doubt]), *_doubts(request, table, columns)]
+    result.reason += f" ({'; '.join(doubts)})" if doubts else ""
+    return result
+
+
+def _doubts(request: Request, table: Roles, columns: Columns) -> list[str]:
+    """Columns that are not read and may well be the user's labels, splits or texts."""
+    result = []
     if table.has_labels and table.others:
         names = join_names(table.others, 3)
         verb = "is" if len(table.others) == 1 else "are"
-        labels = f"{names} may have labels, too, and {verb} not read"
-        doubt = "; ".join(filter(None, (doubt, labels)))
+        result.append(f"{names} may have labels, too, and {verb} not read")
+    numbered = [name for name in columns if numbers_splits(name, columns[name])]
+    if table.has_labels and numbered and "split_column" not in {*table.keys, *request.chosen}:
+        remedy = "to keep them, write train, val and test in it"
+        result.append(f"{numbered[0]} numbers splits, and is not read: {remedy}")
     if table.other_texts:
         names = join_names(table.other_texts, 3)
         example = shell_setting("data.text_column", table.other_texts[0])
-        doubt = "; ".join(filter(None, (doubt, f"{names} may be the text, too: {example}")))
-    result.reason += f" ({doubt})" if doubt else ""
+        result.append(f"{names} may be the text, too: {example}")
     return result
 
 
@@ -92,6 +105,8 @@ def _labelled_table(request: Request, path: Path, table: Roles, columns: Columns
             if name not in table.keys.values() and not numbers_splits(name, columns[name])
         ]
         example = shell_setting("data.label_column", others[0] if len(others) == 1 else "COLUMN")
+        if not others and len(columns) > 1:
+            raise _splits_alone(request, path, table, columns)
         raise DataError(
             f"{display_path(path)} names photos, and no column of it has labels"
             + (f"; the others are {join_names(others, 10)}." if others else "."),
@@ -147,6 +162,20 @@ def _texts_alone(request: Request, path: Path, table: Roles, columns: Sequence[s
         reason += f" ({join_names(unread, 5)} {verb} not read: if labels, data.label_column=COLUMN"
         reason += f"{why})"
     return recognised("text_lines", path, reason, **keys)
+
+
+def _splits_alone(request: Request, path: Path, table: Roles, columns: Columns) -> DataError:
+    """That a table of photos has nothing but their splits."""
+    photo = table.keys["path_column"]
+    splits = join_names([name for name in columns if name != photo])
+    hint = f"Name the table with the labels, or join both by {photo}."
+    if numbers_splits(splits, columns.get(splits, ())):
+        hint += f" For the splits of {splits} to be kept, it has to say train, val or test."
+    if labels := benchmark_list(path.parent):
+        hint = f"It is read along with the table of the labels: {request.with_path(labels)}"
+    return DataError(
+        f"{display_path(path)} names photos and the split of each ({splits}), and no labels.", hint
+    )
 
 
 def _sample(request: Request, path: Path) -> tuple[Columns, dict[str, Any]]:
@@ -234,6 +263,8 @@ def _add_image_root(table: Roles, path: Path, columns: Columns, format: Mapping[
         rows = [name for name in _whole_column(path, column, format) if name]
         names += rows[:: 1 + len(rows) // _ROWS]
     folder = photo_folder(path, names)
+    if folder is None and path.parent.name.lower() in _LIST_FOLDERS:
+        folder = photo_folder(path.parent.parent / path.name, names)
     if folder not in (None, path.parent):
         table.keys["image_root"] = display_path(folder)
     is_found = folder or photo_search.files_of(path.parent, names, by_end=False).files

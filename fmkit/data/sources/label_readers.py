@@ -29,6 +29,8 @@ from fmkit.data.targets import Annotations, LabelSets, Numbers
 
 YES, NO = ("1", "true", "yes", "1.0"), ("0", "false", "no", "0.0")
 """What a cell of a label's own column may say, in lower case."""
+SIGNED_NO = "-1"
+"""What it may say instead of 0 where its column has 1 or that."""
 MARKS = ("x", "✓", "✔", "☑", "ja", "oui", "sí", "si", "sim", "tak")
 """What such a cell may also say where the others of its column are empty, in lower case."""
 
@@ -184,21 +186,28 @@ class SetCells(LabelReader):
 
 
 class FlagCells(LabelReader):
-    """A column for each label, with 1 or 0, true or false, yes or no; or with a mark or nothing."""
+    """A column for each label, with 1 or 0, true or false, yes or no; or with a mark or nothing.
+
+    A column of 1 and -1 alone, as CelebA has them, is one of 1 and 0.
+    """
 
     looks_first = True
 
     def __init__(self, columns: Sequence[str]) -> None:
         super().__init__(columns)
         self._marked: set[str] = set()
+        self._signed: set[str] = set()
 
     def look_at(self, rows: Sequence[Mapping[str, str]]) -> None:
         """Find the columns that have a mark, such as `x`, or nothing."""
-        empty: set[str] = set()
+        empty, ones = set[str](), set[str]()
         for column in self.columns:
             values = [value.lower() for row in rows if (value := row.get(column))]
             if sum(value in MARKS for value in values) >= _NEARLY * len(values):
                 (self._marked if values else empty).add(column)
+            if values and {*values} <= {"1", SIGNED_NO}:
+                (self._signed if SIGNED_NO in values else ones).add(column)
+        self._signed |= ones if self._signed else set()
         self._marked |= empty if self._marked else set()
 
     def read(self, cells: Mapping[str, str]) -> tuple[tuple[bool, ...], list[str]]:
@@ -206,6 +215,8 @@ class FlagCells(LabelReader):
         problems = []
         for column in self.columns:
             is_marked = column in self._marked
+            if column in self._signed and cells[column] == SIGNED_NO:
+                continue
             if not cells[column] and not is_marked:
                 problems.append(f"nothing in {column!r}")
             elif cells[column].lower() not in (("", *MARKS) if is_marked else (*YES, *NO)):

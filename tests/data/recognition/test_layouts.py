@@ -1,12 +1,16 @@
 """Layouts that public data sets and people's own folders have, from a bare path."""
 
+from pathlib import Path
+
+import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from scipy.io import savemat
 
 from fmkit.config.registry import config_class
 from fmkit.config.schema.commands import PredictConfig
-from fmkit.core.errors import ConfigError
+from fmkit.core.errors import ConfigError, DataError
 from fmkit.data.predict_photos import read_photos
 from fmkit.data.recognition.recognise import Request, recognise
 from fmkit.data.sources.registry import collect
@@ -192,3 +196,160 @@ def test_a_few_files_beside_class_folders_are_left_out(count, tmp_path):
     kinds = {finding.kind for finding in examples.findings}
     assert kinds == {"stray_files" if count == 2 else "loose_texts"}
     assert examples.classes == ("neg", "pos")
+
+
+def mat(path, **arrays):
+    savemat(path, arrays)
+
+
+def cells(names):
+    """Names as MATLAB writes a cell array of texts, (N, 1)."""
+    array = np.empty((len(names), 1), object)
+    array[:, 0] = names
+    return array
+
+
+def cub(root):
+    names = [f"{c}.Bird/{c}_{k}.png" for c in (1, 2) for k in range(6)]
+    photos(root / "images", *names)
+    lists = {
+        "images": names, "image_class_labels": [1] * 6 + [2] * 6,
+        "train_test_split": [1, 1, 1, 1, 0, 0] * 2, "bounding_boxes": ["60.0 27.0 325.0 4.0"] * 12,
+    }  # fmt: skip
+    for name, values in lists.items():
+        text = "".join(f"{number} {value}\n" for number, value in enumerate(values, start=1))
+        (root / f"{name}.txt").write_text(text)
+    (root / "classes.txt").write_text("1 1.Bird\n2 2.Great Bird\n")
+    return {f"images/{n}": ("1.Bird" if n[0] == "1" else "2.Great Bird",
+                            "train" if int(n[-5]) < 4 else "test") for n in names}  # fmt: skip
+
+
+def pets(root):
+    names = [f"{c}_{k}" for c in ("Sphynx", "basset_hound") for k in range(1, 7)]
+    photos(root / "images", *(f"{name}.jpg" for name in names))
+    photos(root / "annotations" / "trimaps", "Sphynx_1.png")
+    rows = {name: f"{name} {1 + (name[0] == 'b')} {1 + (name[0] == 'b')} 1\n" for name in names}
+    (root / "annotations" / "list.txt").write_text(
+        "#Image CLASS-ID SPECIES\n" + "".join(rows.values())
+    )
+    for file, is_held_out in (("trainval", False), ("test", True)):
+        part = [row for name, row in rows.items() if (int(name[-1]) > 4) == is_held_out]
+        (root / "annotations" / f"{file}.txt").write_text("".join(part))
+    return {f"images/{n}.jpg": (n[:-2], "test" if int(n[-1]) > 4 else "train") for n in names}
+
+
+def flowers(root):
+    photos(root / "jpg", *(f"image_{number:05d}.jpg" for number in range(1, 13)))
+    mat(root / "imagelabels.mat", labels=np.array([[1, 2] * 6], np.uint8))
+    ids = {"trnid": [1, 2, 3, 4], "valid": [5, 6, 7, 8], "tstid": [9, 10, 11, 12]}
+    mat(root / "setid.mat", **{name: np.array([numbers]) for name, numbers in ids.items()})
+    return {f"jpg/image_{n:05d}.jpg": (str(2 - n % 2), ("train", "val", "test")[(n - 1) // 4])
+            for n in range(1, 13)}  # fmt: skip
+
+
+def dogs(root):
+    names = [f"n0{c}-Dog/n0{c}_{k}.jpg" for c in (1, 2) for k in range(6)]
+    photos(root / "Images", *names)
+    parts = {"file": names, "train": names[:4] + names[6:10], "test": names[4:6] + names[10:]}
+    for name, part in parts.items():
+        mat(root / f"{name}_list.mat", file_list=cells(part), labels=np.ones((len(part), 1)))
+    return {f"Images/{n}": (n.partition("/")[0], "train" if n in parts["train"] else "test")
+            for n in names}  # fmt: skip
+
+
+@pytest.mark.parametrize("make", [cub, pets, flowers, dogs], ids=lambda make: make.__name__)
+def test_a_public_data_set_is_read_by_its_lists(make, tmp_path):
+    expected = make(tmp_path)
+    settings = recognise(Request("data"), tmp_path).settings
+    examples = listed(settings)
+    assert {
+        Path(path).relative_to(tmp_path).as_posix(): (examples.classes[label], split)
+        for path, label, split in zip(
+            examples.content.paths, examples.labels, examples.splits, strict=True
+        )
+    } == expected
+    assert not examples.findings
+    file = Path(settings["data.root"])
+    assert recognise(Request("data"), file).settings == settings
+
+
+CELEBA = {
+    "Kaggle": ("list_attr_celeba.csv", "list_eval_partition.csv", "img_align/img_align"),
+    "texts": ("list_attr_celeba.txt", "list_eval_partition.txt", "img_align"),
+    "original": ("Anno/list_attr_celeba.txt", "Eval/list_eval_partition.txt", "Img/img_align"),
+}
+
+
+@pytest.fixture(params=CELEBA)
+def celeba(request, tmp_path):
+    """The layout with 12 photos, 40 attributes of 1 and -1 and a partition of 0, 1 and 2."""
+    attributes, partition, folder = CELEBA[request.param]
+    names = [f"{number:06d}.jpg" for number in range(1, 13)]
+    photos(tmp_path / folder, *names)
+    values = np.where((np.arange(480) * 7 % 5 < 2).reshape(12, 40), 1, -1)
+    numbers = [0] * 6 + [1] * 3 + [2] * 3
+    columns = [f"Attribute_{k}" for k in range(40)]
+    for file in (attributes, partition):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+    rows = [[name, *map(str, row)] for name, row in zip(names, values, strict=True)]
+    parts = [[name, str(number)] for name, number in zip(names, numbers, strict=True)]
+    if attributes.endswith(".csv"):
+        lines = [["image_id", *columns], *rows]
+        parts = [["image_id", "partition"], *parts]
+        (tmp_path / attributes).write_text("\n".join(map(",".join, lines)))
+        (tmp_path / partition).write_text("\n".join(map(",".join, parts)))
+    else:
+        (tmp_path / attributes).write_text("\n".join(["12", *map("  ".join, [columns, *rows])]))
+        (tmp_path / partition).write_text("\n".join(map(" ".join, parts)))
+    return tmp_path, values, partition
+
+
+def test_celeba_has_40_labels_and_its_own_splits(celeba):
+    root, values, _ = celeba
+    settings = recognise(Request("data"), root).settings
+    assert settings["task"] == "multi_label"
+    keys = {key.removeprefix("data."): value for key, value in settings.items() if "." in key}
+    examples = collect(config_class("data", "image_table")(**keys, labels="sets"))
+    assert examples.annotations.names == tuple(f"Attribute_{k}" for k in range(40))
+    assert np.array_equal(examples.annotations.indicators, values == 1)
+    assert [*examples.splits] == ["train"] * 6 + ["val"] * 3 + ["test"] * 3
+    one = recognise(Request("data", {"label_column": "Attribute_7"}), root).settings
+    one = listed(one | {"data.label_column": "Attribute_7"})
+    assert [one.classes[k] for k in one.labels] == [*map(str, values[:, 7])]
+
+
+def test_a_table_of_splits_alone_says_where_the_labels_are(celeba):
+    root, _, partition = celeba
+    if partition.endswith(".csv"):
+        with pytest.raises(
+            DataError, match=r"the split of each \(partition\), and no labels"
+        ) as caught:
+            recognise(Request("data", line="fmkit check data"), root / partition)
+        assert "list_attr_celeba.csv" in caught.value.hint
+        (root / "list_attr_celeba.csv").unlink()
+        with pytest.raises(DataError, match="no labels") as caught:
+            recognise(Request("data"), root / partition)
+        assert "join both by image_id" in caught.value.hint
+
+
+def test_splits_by_number_beside_labels_are_named(tmp_path):
+    names = [f"{k}.png" for k in range(9)]
+    photos(tmp_path, *names)
+    frame = pd.DataFrame({"file": names, "kind": [*"abc"] * 3, "partition": [0, 1, 2] * 3})
+    frame.to_csv(tmp_path / "list.csv", index=False)
+    result = recognise(Request("data"), tmp_path)
+    assert result.settings["data.label_column"] == "kind"
+    assert "partition numbers splits, and is not read" in result.reason
+
+
+def test_a_column_of_1_and_minus_1_is_one_of_yes_and_no_alone(tmp_path):
+    names = [f"{k}.png" for k in range(4)]
+    photos(tmp_path, *names)
+    frame = pd.DataFrame({"path": names, "a": [1, -1, 1, -1], "b": [1, 0, 1, 0]})
+    frame.to_csv(tmp_path / "list.csv", index=False)
+    make = config_class("data", "image_table")
+    config = make(root=str(tmp_path / "list.csv"), label_columns=["a", "b"], labels="sets")
+    assert collect(config).annotations.indicators.tolist() == [[True] * 2, [False] * 2] * 2
+    frame.assign(b=[1, 0, -1, 0]).to_csv(tmp_path / "list.csv", index=False)
+    (finding,) = collect(config).findings
+    assert "'b' is '-1', neither 1 nor 0" in finding.why
