@@ -11,6 +11,7 @@ from safetensors.numpy import load_file
 
 from fmkit.cli import main
 from fmkit.core import fault_injection, safe_io
+from fmkit.core.version import VERSION
 from fmkit.store import forgetting
 from fmkit.store.run_dir import RunWriter
 from fmkit.train.checkpoints import checkpoint
@@ -83,7 +84,8 @@ def test_a_stopped_run_goes_on_to_the_end_it_would_have_had(fmkit, runs, stopped
     assert (stopped / "forgetting.csv").read_bytes() == (whole / "forgetting.csv").read_bytes()
     status = read(stopped, "status.json")
     assert status["state"] == "done"
-    assert [each["step"] for each in status["resumes"]] == [7]
+    (resume,) = status["resumes"]
+    assert [resume[key] for key in ("phase", "epoch", "step", "fmkit")] == ["full", 1, 7, VERSION]
     code, _, err = fmkit("resume", stopped.name)
     assert (code, err.strip()) == (0, f"run {stopped.name} is finished: nothing to do")
 

@@ -1,4 +1,4 @@
-"""`fmkit runs tree`: runs below those that they started from, with what was evaluated later."""
+"""`fmkit runs tree`: runs below those that they started from, later evaluations and resumes."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,8 @@ from fmkit.store.run_table import RunTable
 
 _BRANCHES = {True: ("├─ ", "└─ ", "│  "), False: ("|- ", "`- ", "|  ")}
 """Before a run, before the last one of its parent, and past runs in between; without Unicode."""
-_COLUMNS = ("run", "state", "from", "test accuracy", "name", "data", "model", "stage", "evaluated")
+_COLUMNS = ("run", "state", "from", "test accuracy", "name", "data", "model", "stage", "evaluated",
+            "resumed at")  # fmt: skip
 
 
 def show(text: str | None, runs_dir: Path) -> None:
@@ -45,7 +46,8 @@ def show(text: str | None, runs_dir: Path) -> None:
 
 def _object(node: Node) -> dict[str, Any]:
     run, link = node.run, node.link
-    phases = run_content.json_or_empty(run.folder / run_dir.STATUS).get("phases")
+    status = run_content.json_or_empty(run.folder / run_dir.STATUS)
+    phases = status.get("phases")
     names = [str(row.get("name")) for row in phases or () if isinstance(row, dict)]
     others = [
         split for split in run_content.evaluations(run.folder, run) if split not in ("val", "test")
@@ -57,7 +59,8 @@ def _object(node: Node) -> dict[str, Any]:
         "parent_path": None if link is None else link.path,
         "by": None if link is None else link.key,
         "is_refitted": any(name.startswith(run_dir.REFIT) for name in names),
-        "evaluated": others, "name": run.name, "data": run.data_label, "model": run.model,
+        "evaluated": others, "resumes": run_lineage.resumes(status),
+        "name": run.name, "data": run.data_label, "model": run.model,
         "stage": run.stage, "test": run.test, "val": run.val,
     }  # fmt: skip
 
@@ -82,5 +85,6 @@ def _cells(nodes: Sequence[Node], rows: Sequence[dict[str, Any]]) -> list[list[A
         cells.append([
             f"{before}{row['id']}", row["state"], source, accuracy, row["name"], row["data"],
             row["model"], stage, ", ".join(row["evaluated"]) or None,
+            ", ".join(map(run_lineage.describe_resume, row["resumes"])) or None,
         ])  # fmt: skip
     return cells

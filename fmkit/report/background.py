@@ -1,7 +1,7 @@
 """The sections of a report about what a run was made of: data, settings, machine, its command."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from fmkit.core.errors import FmkitError
 from fmkit.report import html
 from fmkit.report.record import RunRecord, finite, mapping
 from fmkit.report.training import duration
-from fmkit.store import run_content, run_dir
+from fmkit.store import run_content, run_dir, run_lineage
 
 _MOST_CLASSES = 200  # in the table of the data
 _MOST_ITEMS = 20  # of a finding
@@ -263,9 +263,8 @@ def reproduce(record: RunRecord) -> Markup:
     needs = [f"fmkit {status.get('fmkit')}" if status.get("fmkit") else None,
              f"seed {status.get('seed')}" if status.get("seed") is not None else None,
              f"git commit {str(commit)[:12]}" if commit else None]  # fmt: skip
-    resumes = status.get("resumes")
-    times = len(resumes) if isinstance(resumes, list) else 0
-    stops = " It was stopped and resumed, which changes nothing." if times else ""
+    resumes = run_lineage.resumes(status)
+    stops = " It was stopped and resumed, which changes nothing." if resumes else ""
     return html.join([
         html.command(command_line(record)),
         html.note(
@@ -278,4 +277,15 @@ def reproduce(record: RunRecord) -> Markup:
             ("took", duration(status.get("total_seconds") or status.get("seconds"))),
             ("host", status.get("host")),
         ]),
+        _resumes(resumes),
     ])  # fmt: skip
+
+
+def _resumes(resumes: Sequence[Mapping[str, Any]]) -> Markup | None:
+    """A row for each time that the run was stopped and went on."""
+    rows = [
+        [row["time"], run_lineage.describe_resume(row), row["host"],
+         row["fmkit"] and html.code(row["fmkit"])]
+        for row in resumes
+    ]  # fmt: skip
+    return html.table(["resumed", "from", "host", "fmkit"], rows, "Resumes", texts=(0, 1, 2, 3))

@@ -1,9 +1,10 @@
-"""Where runs come from: the run whose weights each started from, and what came of it."""
+"""Where runs come from: the run whose weights each started from, what came of it, and resumes."""
 
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fmkit.store.run_index import RunSummary
 from fmkit.store.run_table import RunTable
@@ -42,6 +43,33 @@ class Node:
     depth: int
     link: Link | None
     is_last: bool
+
+
+RESUMES = {"time": str, "phase": str, "epoch": int, "step": int, "host": str, "fmkit": str}
+"""What a status has of a resume: when; in which phase, after how many of its epochs and how many
+steps of the run; where, and by which version. Those of 0.6 and before have no phase, epoch, fmkit.
+"""
+
+
+def resumes(status: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """How often a run was stopped and resumed, oldest first; what cannot be read is None."""
+    entries = status.get("resumes")
+    return [
+        {
+            key: value if type(value := entry.get(key)) is kind else None
+            for key, kind in RESUMES.items()
+        }
+        for entry in (entries if isinstance(entries, list) else ())
+        if isinstance(entry, dict)
+    ]
+
+
+def describe_resume(entry: Mapping[str, Any]) -> str:
+    """Where a run went on, such as `step 7 (full, after epoch 1)`."""
+    if not entry["step"]:
+        return "from the beginning"
+    phase = entry["phase"] and f" ({entry['phase']}, after epoch {entry['epoch'] or 0})"
+    return f"step {entry['step']}{phase or ''}"
 
 
 def links(table: RunTable) -> dict[Path, Link]:

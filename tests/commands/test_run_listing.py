@@ -5,12 +5,15 @@ import io
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from fmkit.cli import main
 from fmkit.commands import run_tree
 from fmkit.core import console
+from fmkit.report import background
+from fmkit.report.record import RunRecord
 
 CONFIG = "model: {{name: small_cnn}}\noptimizer: {{learning_rate: {rate}}}\nname: {name}\n"
 
@@ -140,6 +143,27 @@ def test_a_tree(runs, monkeypatch):
     monkeypatch.setattr(console, "has_unicode", lambda: False)
     assert "`- b" in runs("tree")[1]
     assert run_tree._BRANCHES[False][0].isascii()
+
+
+def test_how_often_a_run_was_resumed_and_from_where(runs):
+    """Of 0.6 and before there is a step only; what is damaged is left out."""
+    path = Path("runs/finetune/b/status.json")
+    status = json.loads(path.read_text())
+    now = {"time": "2026-12-01T03:00:00+00:00", "phase": "full", "epoch": 2, "step": 7}
+    old = {"time": "2026-11-01T03:00:00+00:00", "step": 3, "host": "box"}
+    status["resumes"] = [{"step": 0}, old, "?", {**now, "host": "[red]", "fmkit": "0.7.0"}]
+    path.write_text(json.dumps(status))
+    at = "from the beginning, step 3, step 7 (full, after epoch 2)"
+    assert [row["resumed at"] for row in rows(runs("tree")[1])] == ["-", at]
+    content = json.loads(runs("tree", "--json")[1])["runs"]
+    assert content[0]["resumes"] == []
+    assert [entry["step"] for entry in content[1]["resumes"]] == [0, 3, 7]
+    assert content[1]["resumes"][1] == {**old, "phase": None, "epoch": None, "fmkit": None}
+    shown = runs("show", "b")[1]
+    assert "# resumes\ntime\tphase\tepoch\tstep\thost\tfmkit\n-\t-\t-\t0\t-\t-\n" in shown
+    assert "\tfull\t2\t7\t[red]\t0.7.0\n" in shown
+    page = str(background.reproduce(RunRecord(path.parent)))
+    assert "step 7 (full, after epoch 2)" in page
 
 
 def test_no_run_at_all(tmp_path, monkeypatch, capsys):

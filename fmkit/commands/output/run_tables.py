@@ -13,7 +13,7 @@ from rich.text import Text
 
 from fmkit.core import sanitize
 from fmkit.core.errors import plural
-from fmkit.store import run_content, run_index, run_query, run_table
+from fmkit.store import run_content, run_index, run_lineage, run_query, run_table
 from fmkit.store.run_query import Selection
 
 NOTHING = "-"
@@ -148,7 +148,7 @@ def _rows(
 
 def details(run: Mapping[str, Any]) -> list[Rows]:
     """One run, as `runs.details` has it: its status, phases, epochs, metrics and files."""
-    apart = ("id", "test", "val", "phases", "epochs", "evaluations", "files")
+    apart = ("id", "test", "val", "phases", "epochs", "evaluations", "files", "resumes")
     shown = {key: run.get(key) for key in ("folder", "state", "reason")}
     shown |= {key: value for key, value in run.items() if key not in (*shown, *apart)}
     pairs = [(key, value) for key, value in run_content.flat(shown).items() if value is not None]
@@ -156,6 +156,8 @@ def details(run: Mapping[str, Any]) -> list[Rows]:
     phases = run.get("phases")
     if isinstance(phases, list) and phases and all(isinstance(phase, dict) for phase in phases):
         tables.append(_mappings("phases", phases))
+    if resumes := run_lineage.resumes(run):
+        tables.append(_mappings("resumes", resumes))
     if run["epochs"]:
         tables.append(_mappings("epochs", run["epochs"]))
     rows = []

@@ -21,6 +21,7 @@ from fmkit.core.errors import (
     plural,
     received,
 )
+from fmkit.core.version import VERSION
 from fmkit.store import environment, metrics_log, run_dir
 from fmkit.store.run_dir import RunWriter
 from fmkit.store.run_reader import RunReader
@@ -143,8 +144,15 @@ class ResumedRun:
             )
         if self.request.epochs:
             self._write_longer_config()
-        step = self.saved.step if self.saved else 0
-        entry = {"time": machine.local_time(), "step": step, "host": socket.gethostname()}
+        position = self.saved.position if self.saved else None
+        entry = {
+            "time": machine.local_time(),
+            "phase": self.saved.phase if self.saved else None,
+            "epoch": position.epoch if position else 0,
+            "step": position.step if position else 0,
+            "host": socket.gethostname(),
+            "fmkit": VERSION,
+        }
         history = [*(self.run.status.get("resumes") or []), entry]
         self.run.update(resumes=history, best=self.saved.position.best if self.saved else None)
         self._log(self._position(steps_per_epoch))
