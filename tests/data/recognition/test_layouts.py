@@ -271,6 +271,7 @@ def test_a_public_data_set_is_read_by_its_lists(make, tmp_path):
     assert not examples.findings
     file = Path(settings["data.root"])
     assert recognise(Request("data"), file).settings == settings
+    assert listed(settings | {"data.root": str(tmp_path)}).fingerprint == examples.fingerprint
 
 
 CELEBA = {
