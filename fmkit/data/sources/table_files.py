@@ -65,8 +65,8 @@ def tables_at(
     if len(paths) != 1 or not paths[0].is_dir():
         return [TableFile(existing_path(root, "file"))], []
     folder = paths[0]
-    if path := benchmark_list(folder):
-        return [TableFile(path)], []
+    if lists := benchmark_list(folder):
+        return [TableFile(lists)], []
     listing = directory.files_at(root, _TABLE, outside_links=False, hint=FOLDERS_HINT)
     names = [name for name in listing.ids if not is_submission(name)] or listing.ids
     complete = names
