@@ -17,6 +17,14 @@ COUNT = "n"
 FIRST, SECOND = "first:", "second:"
 """Before the names of the sums of two models."""
 
+SHARES = frozenset(
+    (
+        *("accuracy", "top5", "balanced_accuracy", "subset_accuracy", "hamming_loss"),
+        *("exact_match", "f1", "micro_f1", "macro_f1", "precision", "recall"),
+    )
+)
+"""Metrics from 0 to 1 whose interval does not end at the edge that all examples have reached."""
+
 _CHUNK = 64  # resamples at once: 64 x 100,000 examples x 8 bytes is 51 MB
 
 Sums = dict[str, np.ndarray]
@@ -55,17 +63,24 @@ class ExampleSums:
         return {COUNT: np.array([[float(self._count)]]), **sums}
 
     def intervals(
-        self, metrics: Metrics, names: Sequence[str], resamples: int, seed: int
+        self,
+        metrics: Metrics,
+        names: Sequence[str],
+        resamples: int,
+        seed: int,
+        lowest: float = 0.0,
     ) -> dict[str, list[float] | None]:
         """Percentile intervals by bootstrap over examples (Efron and Tibshirani 1993).
 
-        With few examples, or one, they are too narrow.
+        With few examples they are too narrow. Of a share that is the same in every resample, as
+        where no example is wrong, they are those of `unanimous_interval`.
 
         Args:
             metrics: computes the metrics from sums.
             names: the metrics that get an interval; None where a resample leaves one undefined.
             resamples: R; 0 makes every interval None.
             seed: of the resamples.
+            lowest: a share can be: -1 for differences of two.
         """
         if resamples < 1:
             return dict.fromkeys(names)
@@ -82,9 +97,28 @@ class ExampleSums:
         intervals: dict[str, list[float] | None] = {}
         for name in names:
             values = np.concatenate([np.asarray(chunk[name], np.float64) for chunk in chunks])
-            is_defined = bool(np.isfinite(values).all())
-            intervals[name] = np.percentile(values, (2.5, 97.5)).tolist() if is_defined else None
+            if not np.isfinite(values).all():
+                intervals[name] = None
+            elif name in SHARES and values.min() == values.max() and values[0] in (0.0, 1.0):
+                intervals[name] = unanimous_interval(float(values[0]), self._count, lowest)
+            else:
+                intervals[name] = np.percentile(values, (2.5, 97.5)).tolist()
         return intervals
+
+
+def unanimous_interval(value: float, count: int, lowest: float = 0.0) -> list[float]:
+    """The 95% interval of a mean of which every example has the same value.
+
+    By the exact binomial bound (Clopper and Pearson 1934) at least 0.025^(1/N) of all examples are
+    like these; the others may be anywhere from `lowest` to 1.
+
+    Args:
+        value: of each example.
+        count: examples N.
+        lowest: that an example can have.
+    """
+    others = 1 - 0.025 ** (1 / count)
+    return [value - others * (value - lowest), value + others * (1 - value)]
 
 
 def differences(metrics: Metrics) -> Metrics:

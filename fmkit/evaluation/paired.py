@@ -41,7 +41,7 @@ def compare(scores: Any, first: Columns, second: Columns, seed: int = 0) -> dict
     metrics = differences(left.metrics)
     values = [side.metrics(side.sums.totals()) for side in pair]
     shown = [name for name in left.shown if name in values[0]]
-    intervals = joined.intervals(metrics, shown, RESAMPLES, seed)
+    intervals = joined.intervals(metrics, shown, RESAMPLES, seed, lowest=-1.0)
     rows = []
     for name in shown:
         before, after = (float(np.asarray(side[name])[0]) for side in values)

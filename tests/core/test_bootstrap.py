@@ -3,8 +3,16 @@
 import numpy as np
 import pytest
 from scipy import sparse
+from scipy.stats import binomtest
 
-from fmkit.core.bootstrap import COUNT, ExampleSums, mean_intervals, mean_of_defined, ratio
+from fmkit.core.bootstrap import (
+    COUNT,
+    ExampleSums,
+    differences,
+    mean_intervals,
+    mean_of_defined,
+    ratio,
+)
 
 
 def test_intervals_are_percentiles_of_means_of_resamples():
@@ -43,6 +51,26 @@ def test_intervals_hold_the_mean_and_shrink_with_more_examples():
     spread = 2 * 1.96 * np.sqrt(many.mean() * (1 - many.mean()) / 5000)
     assert narrow[1] - narrow[0] == pytest.approx(spread, rel=0.15)
     assert mean_intervals({"share": few * 1.0}, 0, 0) == {"share": None}
+
+
+@pytest.mark.parametrize("count", [1, 7, 12, 3000])
+def test_a_share_without_an_error_has_the_exact_binomial_interval(count):
+    for value in (0.0, 1.0):
+        columns = {"accuracy": np.full(count, value), "loss": np.full(count, value)}
+        intervals = mean_intervals(columns, 50, 0)
+        exact = binomtest(int(value * count), count).proportion_ci(method="exact")
+        np.testing.assert_allclose(intervals["accuracy"], [exact.low, exact.high], atol=1e-12)
+        assert intervals["loss"] == [value, value]
+    sums = ExampleSums({"accuracy": np.ones((count, 1))})
+    both = differences(lambda sums: {"accuracy": sums["accuracy"][:, 0] / sums[COUNT][:, 0]})
+    found = sums.beside(sums).intervals(both, ["accuracy"], 50, 0, lowest=-1.0)["accuracy"]
+    np.testing.assert_allclose(found, [exact.low - 1, 1 - exact.low], atol=1e-12)
+
+
+def test_one_error_leaves_the_interval_to_the_bootstrap():
+    values = np.array([0.0, *np.ones(11)])
+    intervals = mean_intervals({"accuracy": values, "share": values}, 200, 0)
+    assert intervals["accuracy"] == intervals["share"]
 
 
 def test_a_metric_that_a_resample_leaves_undefined_has_no_interval():
