@@ -105,9 +105,9 @@ def _help(name: str, rest: list[str], flags: list[int]) -> None:
     if name in ("-V", "--version", "version"):
         help.version()
     elif name not in COMMANDS:
-        help.topic(rest[0], SUMMARIES) if rest else help.overview(SUMMARIES)
-    elif topics := rest[flags[0] + 1 :]:
-        help.topic(topics[0], SUMMARIES, name)
+        help.topics(rest, SUMMARIES) if rest else help.overview(SUMMARIES)
+    elif words := rest[flags[0] + 1 :]:
+        help.topics(words, SUMMARIES, name)
     else:
         help.command(name, SUMMARIES[name])
 

@@ -3,6 +3,7 @@
 It reads the schema and a few folders and imports no framework, so that it comes at once.
 """
 
+import contextlib
 import dataclasses
 import importlib
 import re
@@ -73,6 +74,20 @@ def command(name: str, summary: str) -> None:
     if content.keys:
         lines.append("Hydra's flags: -m (sweep), --cfg job (show the config), --config-dir DIR.")
     _print(*lines)
+
+
+def topics(words: Sequence[str], summaries: Mapping[str, str], of_command: str = "") -> None:
+    """`fmkit help WORD ...`: of the topic that the words are together, else of the first.
+
+    Raises:
+        ConfigError: there is no such topic.
+    """
+    if len(words) > 1:
+        for name in ("_".join(words), ".".join(words), "-".join(words), words[0]):
+            with contextlib.suppress(ConfigError):
+                topic(name, summaries, of_command)
+                return
+    topic(" ".join(words), summaries, of_command)
 
 
 def topic(name: str, summaries: Mapping[str, str], of_command: str = "") -> None:

@@ -174,6 +174,24 @@ def test_usual_words_of_the_field_find_the_keys(word, keys, capsys):
     assert max(map(len, lines)) <= help.WIDTH
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("early stopping", "stage.PHASE.patience"), ("learning rate", "optimizer.learning_rate"),
+        ("data augment", "data.augment"), ("frozen features", "# Frozen features"),
+        ("model resnet", "model=OPTION"),
+    ],
+)  # fmt: skip
+def test_several_words_are_one_topic(words, said, capsys):
+    assert main(["help", *words.split()]) == 0
+    assert said in capsys.readouterr().out
+
+
+def test_several_unknown_words_are_looked_for_together(capsys):
+    assert main(["help", "calibration", "erorr"]) == 2
+    assert "called 'calibration erorr'" in capsys.readouterr().err
+
+
 def test_a_key_of_a_command_says_of_which(capsys):
     text = told(capsys, "help", "seed")
     assert "Seed of the sampling.\n    Of fmkit generate.\n" in text
