@@ -13,6 +13,7 @@ from fmkit.config.saved_config import shell_setting
 from fmkit.core.errors import ConfigError, join_names
 from fmkit.data.formats.annotation_exports import ANSWERS, STATUS
 from fmkit.data.formats.cells import parse_cell
+from fmkit.data.formats.delimited import NUMBERED
 from fmkit.data.formats.json_records import has_messages
 from fmkit.data.formats.unread_numbers import UnreadNumbers
 from fmkit.data.images.image_file import is_photo_name
@@ -276,13 +277,13 @@ def _text_lengths(columns: Columns) -> dict[str, tuple[bool, float]]:
 
 
 def _other_texts(columns: Columns, names: Sequence[str]) -> list[str]:
-    """The columns out of those named that may be the text by their name and their values."""
+    """The columns out of those named that may be the text by their values and by any name."""
     usual, lengths = {*_TEXT, *_SHORT_TEXT}, _text_lengths(columns)
     return [
         name
         for name in names
         if lengths.get(name, (False,))[0]
-        and usual & {*re.split(r"[\W_]+", name.strip().lower())}
+        and (usual & {*re.split(r"[\W_]+", name.strip().lower())} or NUMBERED.fullmatch(name))
         and not _may_be_label(name, columns[name])
     ]
 

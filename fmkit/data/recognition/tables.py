@@ -39,6 +39,9 @@ _PROBED = 5  # rows of a table whose photos are looked for
 _NEARLY = 0.9
 _LIST_FOLDERS = ("annotations", "annotation", "anno", "labels", "lists", "metadata", "csv")
 """Names of folders of tables, in lower case, whose photos may be in the folder above."""
+_CLASS_NAMES = ("classes.txt", "labels.txt", "class_names.txt")
+"""Files with the name of a class in each line, for tables that number them."""
+_MOST_NAMES = 1_000_000  # characters of such a file
 
 
 def recognise_table(request: Request, path: Path) -> Recognised:
@@ -73,12 +76,12 @@ def recognise_table(request: Request, path: Path) -> Recognised:
     result = _labelled_table(request, path, table, columns)
     result.missing = missing
     result.reason += ", without a header" if format.get("header") is False else ""
-    doubts = [*filter(None, [doubt]), *_doubts(request, table, columns)]
+    doubts = [*filter(None, [doubt]), *_doubts(request, path, table, columns)]
     result.reason += f" ({'; '.join(doubts)})" if doubts else ""
     return result
 
 
-def _doubts(request: Request, table: Roles, columns: Columns) -> list[str]:
+def _doubts(request: Request, path: Path, table: Roles, columns: Columns) -> list[str]:
     """Columns that are not read and may well be the user's labels, splits or texts."""
     result = []
     if table.has_labels and table.others:
@@ -89,11 +92,29 @@ def _doubts(request: Request, table: Roles, columns: Columns) -> list[str]:
     if table.has_labels and numbered and "split_column" not in {*table.keys, *request.chosen}:
         remedy = "to keep them, write train, val and test in it"
         result.append(f"{numbered[0]} numbers splits, and is not read: {remedy}")
+    if names_file := _names_of_numbers(path, columns.get(str(table.keys.get("label_column")), ())):
+        result.append(
+            f"{names_file} seems to name the classes and is not read: they are their numbers"
+        )
     if table.other_texts:
         names = join_names(table.other_texts, 3)
         example = shell_setting("data.text_column", table.other_texts[0])
         result.append(f"{names} may be the text, too: {example}")
     return result
+
+
+def _names_of_numbers(path: Path, labels: Sequence[Any]) -> str:
+    """The file beside a table with a line for each of its numbers, as `classes.txt`; else empty."""
+    numbers = {str(label) for label in labels}
+    if not numbers or not all(number.isdecimal() for number in numbers):
+        return ""
+    for name in _CLASS_NAMES:
+        with contextlib.suppress(OSError, ValueError):
+            with (path.parent / name).open(encoding="utf-8") as file:
+                lines = file.read(_MOST_NAMES).splitlines()
+            if sum(bool(line.strip()) for line in lines) >= len(numbers):
+                return name
+    return ""
 
 
 def _labelled_table(request: Request, path: Path, table: Roles, columns: Columns) -> Recognised:

@@ -252,6 +252,25 @@ def test_a_layout_is_recognised(name, tmp_path):
         assert settings["data.root"] == str(tmp_path / "photos")
 
 
+def test_a_title_without_a_header_and_the_names_of_numbered_classes_are_named(tmp_path):
+    rows = [
+        f'"{n % 3 + 1}","a title of number {n}","what is in the article of number {n}, at length"'
+        for n in range(40)
+    ]
+    for name in ("train.csv", "test.csv"):
+        (tmp_path / name).write_text("\n".join(rows))
+    request = Request("news")
+    reason = recognise(request, tmp_path).reason
+    assert "column_2 may be the text, too: data.text_column=column_2" in reason
+    assert "classes.txt" not in reason
+    (tmp_path / "classes.txt").write_text("World\nSports\n")
+    assert "classes.txt" not in recognise(request, tmp_path).reason  # a third has no name
+    (tmp_path / "classes.txt").write_text("World\nSports\nBusiness\n")
+    assert "classes.txt seems to name the classes and is not read" in (
+        recognise(request, tmp_path).reason
+    )
+
+
 def test_other_texts_of_a_table_are_named(tmp_path):
     notes = [f"see mail {number}" for number in range(40)]
     table(tmp_path, Ticket=range(40), Message=TEXTS, Category=NAMES, Comment=notes)
