@@ -10,6 +10,7 @@ COMMANDS = {
     "eval": ("evaluate:evaluate", "evaluate a finished run on a split or on new data"),
     "predict": ("predict:predict", "predict new photos or texts with a finished run"),
     "explain": ("explain:explain", "show what a run's predictions are based on"),
+    "export": ("export:export", "write a model for other runtimes, checked against the run"),
     "generate": ("generate:generate", "generate text with a causal language model"),
     "check": ("check:check", "inspect a dataset and report problems"),
     "tokenizer": ("tokenizer:tokenizer", "train a tokenizer on your own texts"),

@@ -13,7 +13,7 @@ FLOORS = {
     "data": 2, "models": 2,
     "tasks": 3, "optim": 3,
     "train": 4,
-    "evaluation": 5, "export": 5, "explain": 5.5,
+    "evaluation": 5, "export": 5.5, "explain": 5.5,
     "report": 6, "sweep": 6, "serve": 6.5,
     "commands": 7, "cli": 7, "api": 7, "__main__": 7, "__init__": 7,
 }  # fmt: skip

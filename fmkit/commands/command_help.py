@@ -101,6 +101,18 @@ COMMAND_HELP: dict[str, CommandHelp] = {
         "run=RUN [INPUT ...] [KEY=VALUE ...]",
         groups=("runtime",),
     ),
+    "export": CommandHelp(
+        {
+            "fmkit export last onnx": "the newest finished run, for ONNX Runtime",
+            "fmkit export run=RUN format=saved_model,litert": "for TensorFlow and for phones",
+            "fmkit export last openvino batch=1": "a batch of a fixed size",
+            "fmkit export last onnx calibrated=true": "with temperature scaling in the graph",
+            "fmkit export last onnx input=photos output=model":
+                "check it on other photos; write it into another folder",
+        },
+        "[RUN] [FORMAT ...] [KEY=VALUE ...]",
+        groups=("runtime",),
+    ),
     "generate": CommandHelp(
         {
             'fmkit generate run=last prompt="Once upon a time"': "continue a text",

@@ -27,6 +27,7 @@ COMMANDS: dict[str, Any] = {
     "eval": commands.EvalConfig,
     "predict": commands.PredictConfig,
     "explain": commands.ExplainConfig,
+    "export": commands.ExportConfig,
     "generate": commands.GenerateConfig,
     "check": commands.CheckConfig,
     "tokenizer": commands.TokenizerConfig,
@@ -163,6 +164,36 @@ LOSSES = Evaluator("fmkit.evaluation.evaluator:losses")
 
 
 @dataclass(frozen=True)
+class Export:
+    """What the deployed model of a task returns.
+
+    Attributes:
+        output: the name of its result.
+        phrase: what that is, for each example.
+        answers: how an answer follows from it, so that two models can be said to agree: `class` is
+            the largest of named numbers, `tags` the same for each token, `token` likewise without
+            names, `labels` all of .5 and above; empty where there is none, as of numbers.
+        has_names: a number for each class, label or number of the run, in their order.
+        as_predicted: from the network's outputs to the same result as `fmkit predict` computes it,
+            NumPy arrays both; empty: what is exported is compared with the deployed Keras model.
+    """
+
+    output: str = "outputs"
+    phrase: str = "the task's own"
+    answers: str = ""
+    has_names: bool = False
+    as_predicted: Code = ""
+
+
+_PROBABILITIES = Export(
+    "probabilities", "a probability for each class, which add up to 1", "class", True,
+    "fmkit.evaluation.classification:to_probabilities",
+)  # fmt: skip
+_LOGITS = Export("logits", "at each token, a logit of each token of the vocabulary", "token")
+_FEATURES = Export("features", "a feature vector", as_predicted="numpy:asarray")
+
+
+@dataclass(frozen=True)
 class TaskEntry:
     """One task.
 
@@ -180,6 +211,7 @@ class TaskEntry:
         joint_problem: why it cannot be an objective of `task=joint`; empty where it can.
         has_recipe: whether `recipe=auto` knows what to choose.
         read_inputs: as that of a modality, where the task has inputs of its own.
+        export: what its deployed model returns.
     """
 
     config: type[TaskConfig]
@@ -194,6 +226,7 @@ class TaskEntry:
     joint_problem: str = ""
     has_recipe: bool = True
     read_inputs: Code = ""
+    export: Export = Export()
 
     @property
     def monitors(self) -> tuple[str, ...]:
@@ -210,46 +243,52 @@ class TaskEntry:
 
 _SELF_SUPERVISED: dict[str, Any] = {
     "learns": "", "modality": "image", "metrics": (), "validation_metrics": ("knn_accuracy",),
+    "export": _FEATURES,
 }  # fmt: skip
 
 TASKS: dict[str, TaskEntry] = {
     "classification": TaskEntry(
         task.ClassificationConfig, "fmkit.tasks.classification:Classification", "classes",
         smaller_is_better=("loss", "brier", "expected_calibration_error", "risk_coverage_area"),
-        evaluator=_CLASSIFICATION),
+        evaluator=_CLASSIFICATION, export=_PROBABILITIES),
     "multi_label": TaskEntry(
         task.MultiLabelConfig, "fmkit.tasks.multi_label:MultiLabel", "sets",
         metrics=("micro_f1", "subset_accuracy"),
         smaller_is_better=("loss", "hamming_loss"),
-        evaluator=_MULTI_LABEL),
+        evaluator=_MULTI_LABEL,
+        export=Export("probabilities", "a probability for each label, from 0 to 1", "labels", True,
+                      "fmkit.evaluation.multi_label:to_probabilities")),
     "regression": TaskEntry(
         task.RegressionConfig, "fmkit.tasks.regression:Regression", "numbers",
         metrics=("mae", "rmse", "r2"),
         smaller_is_better=("loss", "mse", "mae", "rmse", "median_absolute_error"),
-        evaluator=_REGRESSION),
+        evaluator=_REGRESSION,
+        export=Export("numbers", "numbers in the units of the data", "", True, "numpy:asarray")),
     "token_classification": TaskEntry(
         task.TokenClassificationConfig,
         "fmkit.tasks.token_classification.task:TokenClassification", "tags",
         metrics=("accuracy", "f1"), evaluator=_TAGS, has_recipe=False,
+        export=Export("probabilities", "at each token, a probability for each tag", "tags", True),
         read_inputs="fmkit.data.predict_inputs:read_words"),
     "masked_lm": TaskEntry(
         task.MaskedLmConfig, "fmkit.tasks.language.masked_lm:MaskedLm", "", "text",
-        has_recipe=False),
+        has_recipe=False, export=_LOGITS),
     "causal_lm": TaskEntry(
         task.CausalLmConfig, "fmkit.tasks.language.causal_lm:CausalLm", "", "text",
-        has_recipe=False),
+        has_recipe=False, export=_LOGITS),
     "question_answering": TaskEntry(
         task.QuestionAnsweringConfig,
         "fmkit.tasks.question_answering.task:QuestionAnswering", "answers",
-        validation_metrics=("exact_match", "f1"), evaluator=_ANSWERS, has_recipe=False),
+        validation_metrics=("exact_match", "f1"), evaluator=_ANSWERS, has_recipe=False,
+        export=Export("scores", "of each token, as the first one of the answer, and as the last")),
     "dpo": TaskEntry(
         task.DpoConfig, "fmkit.tasks.language.dpo:Dpo", "preferences",
         metrics=("accuracy", "margin"), shares_head_of="causal_lm", has_recipe=False,
         evaluator=Evaluator("fmkit.evaluation.preferences:evaluate"),
-        joint_problem="compares with the model as it was at the start"),
+        joint_problem="compares with the model as it was at the start", export=_LOGITS),
     "instruction": TaskEntry(
         task.InstructionConfig, "fmkit.tasks.language.instruction:Instruction", "conversations",
-        shares_head_of="causal_lm", has_recipe=False),
+        shares_head_of="causal_lm", has_recipe=False, export=_LOGITS),
     "simclr": TaskEntry(
         task.SimclrConfig, "fmkit.tasks.self_supervised.contrastive:Simclr", **_SELF_SUPERVISED),
     "vicreg": TaskEntry(

@@ -63,11 +63,12 @@ def replacing(
         fault_injection.point(fault and f"{fault}.before_write")
         rows: FileRows = {}
         yield temporary, rows
-        for path in temporary.iterdir():
-            if path.name not in rows:
+        for path in temporary.rglob("*"):
+            name = path.relative_to(temporary).as_posix()
+            if path.is_file() and name not in rows:
                 files.sync_file(path)
                 size, digest = path.stat().st_size, files.sha256_file(path)
-                rows[path.name] = {"bytes": size, "sha256": digest}
+                rows[name] = {"bytes": size, "sha256": digest}
         fault_injection.point(fault and f"{fault}.before_manifest")
         if facts is not None:
             content = _encode_manifest({"schema": _SCHEMA, **facts, "files": rows})

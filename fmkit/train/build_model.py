@@ -65,19 +65,25 @@ def open_loader(
 
 
 def inference_model(
-    model: TaskModel, task: Any, data: DataConfig, modality: str, temperature: float = 1.0
+    model: TaskModel,
+    task: Any,
+    data: DataConfig,
+    modality: str,
+    temperature: float = 1.0,
+    resizes: bool = True,
 ) -> keras.Model:
     """The network as users deploy it, from its modality's deployed input to the task's predictions.
 
     Images are RGB of any size, 0 to 255; texts are tokens (B, T) int32, padded with -1, as the
     tokenizer saved with the model makes them. It has layers of Keras and KerasHub only, so that it
-    loads without fmkit. Where the task `has_logits`, these may be divided by a temperature.
+    loads without fmkit. Where the task `has_logits`, these may be divided by a temperature. Where
+    it does not resize, images are of the network's own size.
     """
     shown = model.output if task.inference_input is None else task.inference_input
     if temperature != 1:
         shown = keras.layers.Rescaling(1 / temperature, dtype="float32", name="temperature")(shown)
     deployed_input = modality_entry(modality).deployed_input
-    if not deployed_input:
+    if not deployed_input or not resizes:
         deployed = keras.Model(model.inputs[0], task.inference(shown), name="fmkit")
         return heads.with_keras_layers(deployed)
     inputs, prepared = load(deployed_input)(model.inputs[0], data)

@@ -418,6 +418,30 @@ def explanations(result: Any, noun: str, plural_noun: str, folder: Path) -> None
     stdout.print(f"explanations: {escape_markup(files.display_path(folder))}")
 
 
+def exports(results: Mapping[str, Mapping[str, Any]], parent: Path) -> None:
+    """What each export was compared by, and where they are."""
+    rows = {name: row for name, row in results.items() if "error" not in row}
+    if not rows:
+        return
+    sizes = list(dict.fromkeys(size for row in rows.values() for size in row["latency_seconds"]))
+    titles = ["format", "runtime", "largest difference", "same answers"]
+    table = new_table(*titles, *(f"ms, batch {size}" for size in sizes), "MB", "memory, MB")
+    for name, row in rows.items():
+        agreement = row["agreement"]
+        (runtime,) = (" ".join(pair) for pair in row["runtime"].items())
+        table.add_row(
+            name, runtime, f"{row['max_abs']:.1e}",
+            "-" if agreement is None else f"{agreement:.2%}",
+            *(f"{row['latency_seconds'][size] * 1000:.2f}" for size in sizes),
+            f"{row['model_bytes'] / 1e6:.1f}", f"{row['rss_bytes'] / 1e6:,.0f}",
+        )  # fmt: skip
+    print_table(table)
+    first = next(iter(rows.values()))
+    counted = plural(first["examples"], "example")
+    stdout.print(f"compared with the run on {counted}, {escape_markup(first['split'])}")
+    stdout.print(f"exports: {escape_markup(files.display_path(parent))}")
+
+
 def _explained_cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"

@@ -11,12 +11,35 @@ from fmkit.config.schema.optimizer import OptimizerConfig
 from fmkit.config.schema.runtime import RuntimeConfig
 from fmkit.config.schema.stage import PhaseConfig
 from fmkit.config.schema.task import TaskConfig
+from fmkit.core.errors import received
 
 EXPLANATIONS = (
     "auto", "grad_cam", "grad_cam_plus_plus", "attention_rollout", "occlusion",
     "integrated_gradients", "nearest", "counterfactual",
 )  # fmt: skip
 """Names of `fmkit.explain.methods`, and `auto`."""
+
+
+FORMATS = ("saved_model", "keras", "onnx", "litert", "openvino")
+"""Names of `fmkit.export.formats`."""
+_LARGEST_BATCH = 4096
+
+
+def formats_problem(key: str, value: str) -> str:
+    """What is wrong with names of formats; empty when nothing is."""
+    names = str(value).split(",")
+    wrong = [name for name in names if name not in FORMATS]
+    if wrong:
+        return received(key, ",".join(wrong), FORMATS)
+    return "" if len(set(names)) == len(names) else received(key, value, "each format once")
+
+
+def batch_problem(key: str, value: str) -> str:
+    """What is wrong with the size of a batch; empty when nothing is."""
+    text = str(value)
+    if text == "dynamic" or (text.isascii() and text.isdigit() and 0 < int(text) <= _LARGEST_BATCH):
+        return ""
+    return received(key, value, f"dynamic, or a number from 1 to {_LARGEST_BATCH}")
 
 
 @dataclass
@@ -188,6 +211,39 @@ class ExplainConfig:
     )
     pair_column: str | None = key(None, "Column of second texts; null is as in training.")
     batch_size: int = key(32, "Images or texts per step.", range=at_least(1))
+    runtime: RuntimeConfig = key(MISSING, "Group.")
+    plugins: str | None = key(None, "A Python file with MODELS, DATA or TASKS tables of your own.")
+    runs_dir: str = key("runs", "Folder in which runs are searched.")
+
+
+@dataclass
+class ExportConfig:
+    """`fmkit export`."""
+
+    run: str = key(MISSING, "The run: its folder, its id, or `last`.")
+    format: str = key(
+        "saved_model",
+        "Formats with commas between: `saved_model`, `keras`, `onnx`, `litert`, `openvino`.",
+        check=formats_problem,
+    )
+    batch: str = key(
+        "dynamic",
+        "Examples of a batch: `dynamic` for any number, or a number for that one alone.",
+        check=batch_problem,
+    )
+    calibrated: bool = key(False, "Probabilities after temperature scaling, in the graph.")
+    split: str | None = key(
+        None,
+        "Examples that the export is checked on: `train`, `val` or `test`; null is `test`.",
+        choices=("train", "val", "test"),
+    )
+    input: str | None = key(
+        None, "Inputs to check on in place of a split, as for `fmkit predict`."
+    )
+    limit: int = key(128, "At most so many of them.", range=at_least(1))
+    output: str | None = key(
+        None, "Folder for a folder per format, which are replaced; null is the run's export/."
+    )
     runtime: RuntimeConfig = key(MISSING, "Group.")
     plugins: str | None = key(None, "A Python file with MODELS, DATA or TASKS tables of your own.")
     runs_dir: str = key("runs", "Folder in which runs are searched.")

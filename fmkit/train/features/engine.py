@@ -230,10 +230,15 @@ def _keras(model: keras.Model) -> Runner:
     return run
 
 
-def _openvino(model: keras.Model, shape: tuple[int, ...]) -> tuple[str, Runner]:
-    """The name and version of OpenVINO, and what runs the model; batches are mostly of `shape`."""
+def write_openvino(model: keras.Model, path: Path, **options: Any) -> None:
+    """Write a model for OpenVINO, `.xml` with `.bin` beside it; options are those of `export`."""
     # Its converter reports each use to an analytics service where this package is installed.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    model.export(str(path), format="openvino", verbose=False, **options)
+
+
+def _openvino(model: keras.Model, shape: tuple[int, ...]) -> tuple[str, Runner]:
+    """The name and version of OpenVINO, and what runs the model; batches are mostly of `shape`."""
     import openvino
 
     chunk = min(_CHUNK, shape[0])
@@ -241,7 +246,7 @@ def _openvino(model: keras.Model, shape: tuple[int, ...]) -> tuple[str, Runner]:
     core.set_property({"ENABLE_MMAP": False})  # the file is removed
     with tempfile.TemporaryDirectory(prefix="fmkit-openvino-") as folder:
         path = Path(folder) / "model.xml"
-        model.export(str(path), format="openvino", verbose=False)
+        write_openvino(model, path)
         graph = core.read_model(path)
         has_tokens = len(shape) == 2
         graph.reshape([chunk, -1] if has_tokens else [chunk, *shape[1:]])

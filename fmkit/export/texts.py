@@ -1,0 +1,89 @@
+"""Texts as the input of a deployed model: tokens, made by the library `tokenizers`.
+
+B batch, T tokens of the longest text in a batch.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fmkit.evaluation.load_run import LoadedRun
+from fmkit.export.inputs import DeployedInput, Sample
+from fmkit.models.backbone import PADDING
+from fmkit.models.tokenizers.tokenizer import STANDARD
+
+_READ = '''\
+def read(texts):
+    """Texts, or pairs of them, as the model takes them: (texts, longest) int32, -1 at the end."""
+    tokenizer = Tokenizer.from_file(str(FOLDER / "{file}"))
+    tokenizer.enable_truncation({max_length})
+    rows = [encoding.ids for encoding in tokenizer.encode_batch(list(texts))]
+    tokens = np.full((len(rows), max(map(len, rows))), {padding}, np.int32)
+    for row, ids in zip(tokens, rows):
+        row[: len(ids)] = ids
+    return tokens
+'''
+
+
+class Texts(DeployedInput):
+    """Tokens of texts, each row filled up with -1."""
+
+    name = "tokens"
+    phrase = "ids of the tokens of a text, -1 after its end"
+    install = "tokenizers"
+    imports = "from tokenizers import Tokenizer"
+    argument = "TEXT"
+
+    def sample(self, trained: LoadedRun, inputs: Any, limit: int, batch_size: int) -> Sample:
+        """The first texts that can be read; they are given to the loader as texts."""
+        backbone: Any = trained.backbone
+        texts = inputs.texts.take(inputs.readable[:limit])
+        pairs, batches, raw = texts.pairs, [], []
+        for start in range(0, len(texts.texts), batch_size):
+            part = slice(start, start + batch_size)
+            second = None if pairs is None else pairs[part]
+            rows, _ = backbone.tokenizer.encode(texts.texts[part], second, backbone.max_length)
+            tokens = np.full((len(rows), max(map(len, rows))), PADDING, np.int32)
+            for row, ids in zip(tokens, rows, strict=True):
+                row[: len(ids)] = ids
+            batches.append(tokens)
+            raw.append(list(zip(texts.texts[part], second, strict=True)) if second is not None
+                       else list(texts.texts[part]))  # fmt: skip
+        return Sample(batches, raw if self._has_standard(backbone.tokenizer) else None)
+
+    def shape(self, model_shape: Sequence[Any]) -> list[Any]:
+        """The length where it is free."""
+        batch, length = super().shape(model_shape)
+        return [batch, "length" if length is None else length]
+
+    def metadata(self, trained: LoadedRun, data: Any) -> dict[str, Any]:
+        """The tokenizer's file, the longest text, and what rows are filled up with."""
+        backbone: Any = trained.backbone
+        has_file = self._has_standard(backbone.tokenizer)
+        return {
+            "tokenizer": STANDARD if has_file else None,
+            "max_length": backbone.max_length,
+            "padding": PADDING,
+            "special_tokens": [list(ids) for ids in backbone.tokenizer.special_tokens],
+        }
+
+    def reader(self, trained: LoadedRun, data: Any) -> str:
+        """Ten lines of `tokenizers`; none for a vocabulary that it cannot hold."""
+        backbone: Any = trained.backbone
+        if not self._has_standard(backbone.tokenizer):
+            return ""
+        return _READ.format(file=STANDARD, max_length=backbone.max_length, padding=PADDING)
+
+    def write_files(self, trained: LoadedRun, folder: Path) -> None:
+        """`tokenizer.json`, or SentencePiece's own file."""
+        backbone: Any = trained.backbone
+        backbone.tokenizer.save(folder)
+
+    def _has_standard(self, tokenizer: Any) -> bool:
+        pieces = getattr(tokenizer, "pieces", None)
+        return pieces is not None and pieces.to_library() is not None
+
+
+TEXTS = Texts()
