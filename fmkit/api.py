@@ -172,6 +172,23 @@ class Run:
         with _session():
             return explain.explain([*words, *(os.fspath(one) for one in several)]) or {}
 
+    def export(self, *formats: str, **settings: Any) -> dict[str, Any]:
+        """Write the model for other runtimes, as `fmkit export` does; by format its parity.json.
+
+        Args:
+            formats: `saved_model`, `keras`, `onnx`, `litert`, `openvino`; none is `saved_model`.
+            settings: `batch`, `calibrated`, `split`, `input`, `limit`, `output` ...
+
+        Raises:
+            ConfigError: a format does not exist, or its packages are not installed.
+            ArtifactError: an export does not agree with the run, and is not there.
+        """
+        from fmkit.commands import export
+
+        words = _words("export", ({"run": self.folder},), settings)
+        with _session():
+            return export.export([*words, *formats]) or {}
+
     def report(self, other: str | Path | Run | None = None) -> Path:
         """Write the page about the run, or about another one and this side by side; its path.
 

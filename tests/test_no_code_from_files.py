@@ -13,7 +13,10 @@ MODULES = {
     *("code", "codeop", "runpy", "imp", "pty", "commands"),
 }
 ONLY_IN = {  # each of these has one place, where it is looked at
-    "subprocess": {"store/environment.py", "store/loggers/follow.py"},  # with constant arguments
+    "subprocess": {
+        *("store/environment.py", "store/loggers/follow.py"),  # with constant arguments
+        "export/parity.py",  # of our own script, on an export that was just written
+    },
     "pickle": {"models/weights/torch_pickle.py"},  # the opcodes of a state dict, and stand-ins
     "importlib.import_module": {  # of names in our own tables
         *("core/registry.py", "commands/help.py", "__init__.py"),

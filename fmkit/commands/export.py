@@ -86,6 +86,7 @@ def export_run(config: ExportConfig) -> dict[str, Any]:
         sample = registry.load(entry.export_input).sample(
             trained, inputs, config.limit, batch or artifact.TIMED[-1]
         )
+        sample = sample.of_whole_batches(batch) if batch else sample
         source = artifact.Source(trained, sample, split, batch)
         results = artifact.export(source, names, parent)
     content = {"run": run.folder.absolute(), "folder": parent, "exports": results}
@@ -113,8 +114,7 @@ def _require_packages(names: Sequence[str]) -> None:
         raise ConfigError(
             f"format={','.join(names)}: {lacking} {'is' if len(missing) == 1 else 'are'} not "
             "installed.",
-            f"{optional_packages.how_to_install(missing)}. format=saved_model and format=keras need "
-            "nothing more.",
+            f"{optional_packages.how_to_install(missing)}. saved_model and keras need no more.",
         )
 
 

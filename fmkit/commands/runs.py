@@ -149,6 +149,7 @@ def details(folder: Path) -> dict[str, Any]:
         **run_index.record(folder),
         "epochs": run_content.epochs(folder),
         "evaluations": run_content.evaluations(folder, run),
+        "exports": run_content.exports(folder),
         "files": list(_files(folder)),
     }
 

@@ -63,9 +63,7 @@ PACKAGES: dict[str, OptionalPackage] = {
     ),
     "onnx": OptionalPackage("onnx", "files of format=onnx", "pip install 'fmkit[onnx]'"),
     "tf2onnx": OptionalPackage("tf2onnx", "writes format=onnx", "pip install 'fmkit[onnx]'"),
-    "onnxruntime": OptionalPackage(
-        "onnxruntime", "runs format=onnx", "pip install 'fmkit[onnx]'"
-    ),
+    "onnxruntime": OptionalPackage("onnxruntime", "runs format=onnx", "pip install 'fmkit[onnx]'"),
     "ai_edge_litert": OptionalPackage(
         "ai-edge-litert", "runs format=litert", "pip install 'fmkit[litert]'"
     ),

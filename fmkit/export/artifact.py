@@ -57,7 +57,8 @@ class Source:
     def input(self) -> DeployedInput:
         """The modality's input."""
         entry = modality_entry(self.trained.spec.modality)
-        return registry.load(entry.export_input)  # type: ignore[no-any-return]
+        source: DeployedInput = registry.load(entry.export_input)
+        return source
 
     @property
     def data(self) -> Any:

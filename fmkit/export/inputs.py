@@ -26,6 +26,17 @@ class Sample:
     def __len__(self) -> int:
         return sum(map(len, self.batches))
 
+    def of_whole_batches(self, size: int) -> "Sample":
+        """Without a last batch that is smaller; a single one is filled with its own examples."""
+        if len(self.batches[-1]) == size:
+            return self
+        raw = self.raw
+        if len(self.batches) > 1:
+            return Sample(self.batches[:-1], None if raw is None else raw[:-1])
+        rows = np.arange(size) % len(self)
+        repeated = None if raw is None else [[raw[0][row] for row in rows]]
+        return Sample([self.batches[0][rows]], repeated)
+
 
 class DeployedInput:
     """The input of a deployed model, and how a loader makes it; one instance serves a modality.

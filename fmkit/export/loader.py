@@ -34,10 +34,11 @@ def describe(row):
     """A result in words."""
 {describe}
 
-
 if __name__ == "__main__":
-    for name, row in zip(sys.argv[1:], load()(read(sys.argv[1:]))["{output}"]):
-        print(name, describe(row), sep="\\t")
+    predict, batch = load(), METADATA["inputs"][0]["shape"][0]
+    for name in sys.argv[1:]:
+        rows = predict(read([name] * (batch if batch != "batch" else 1)))["{output}"]
+        print(name, describe(rows[0]), sep="\\t")
 '''
 _DESCRIBE = {
     "class": """\
@@ -84,7 +85,7 @@ python {loader} {argument}
 import load  # {loader}, in this folder
 
 predict = load.load()
-result = predict(load.read([{argument!r}]))["{output}"]
+result = predict(load.read(["{argument}"]))["{output}"]
 ```
 
 Compared on {examples} examples ({split}) by {runtime} with the run itself, the results differ by at
@@ -104,7 +105,7 @@ def loader(format: Format, source: DeployedInput, reader: str, dtype: str, row: 
     """
     lines = ["import numpy as np", *format.imports.splitlines()]
     lines += [source.imports] if reader else []
-    lines.sort(key=lambda line: line.split()[1])
+    lines.sort(key=lambda line: line.split()[1].lower())
     numbers = _NUMBERS if row.has_names else _ARRAY
     return _LOADER.format(
         install=packages(format, source, reader), name=LOADER, argument=source.argument,

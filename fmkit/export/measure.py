@@ -41,11 +41,14 @@ def main(folder: str, work: Path) -> None:
         results |= {f"{number} {name}": array for name, array in predict(batch).items()}
     peak = _peak_bytes()
     report = {
-        "latency_seconds": {str(size): _latency(predict, batches[0], size) for size in job["sizes"]},
+        "latency_seconds": {
+            str(size): _latency(predict, batches[0], size) for size in job["sizes"]
+        },
         "rss_bytes": peak,
         "model_rss_bytes": peak - runtime,
     }
-    np.savez(work / "results.npz", **results)
+    arrays: dict[str, Any] = results
+    np.savez(work / "results.npz", **arrays)
     (work / "report.json").write_text(json.dumps(report), encoding="utf-8")
 
 

@@ -63,7 +63,11 @@ def _numbered(batches: Sequence[np.ndarray]) -> dict[str, Any]:
 
 def _measure(folder: Path, work: Path) -> None:
     """Run `measure.py`; what it writes to stderr becomes the message where it fails."""
-    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONDONTWRITEBYTECODE": "1", "KERAS_BACKEND": "tensorflow"}
+    quiet = {
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "KERAS_BACKEND": "tensorflow",
+    }
     result = subprocess.run(  # noqa: S603 - our own script
         [sys.executable, "-P", measure.__file__, str(folder), str(work)],
         env={**os.environ, **quiet}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,

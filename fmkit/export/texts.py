@@ -18,8 +18,16 @@ _READ = '''\
 def read(texts):
     """Texts, or pairs of them, as the model takes them: (texts, longest) int32, -1 at the end."""
     tokenizer = Tokenizer.from_file(str(FOLDER / "{file}"))
-    tokenizer.enable_truncation({max_length})
-    rows = [encoding.ids for encoding in tokenizer.encode_batch(list(texts))]
+    before, between, after = {special}
+    rows = []
+    for text in texts:
+        parts = [text] if isinstance(text, str) else text
+        first, *second = (tokenizer.encode(part, add_special_tokens=False).ids for part in parts)
+        room = {max_length} - len(before + after) - len(between) * len(second)
+        if second:  # the longer text of a pair is cut first
+            left = min(len(first), max(room - len(second[0]), room - room // 2))
+            first, second = first[:left], [between + second[0][: room - left]]
+        rows.append(sum([before, first[:room], *second, after], []) or [{empty}])
     tokens = np.full((len(rows), max(map(len, rows))), {padding}, np.int32)
     for row, ids in zip(tokens, rows):
         row[: len(ids)] = ids
@@ -70,11 +78,15 @@ class Texts(DeployedInput):
         }
 
     def reader(self, trained: LoadedRun, data: Any) -> str:
-        """Ten lines of `tokenizers`; none for a vocabulary that it cannot hold."""
+        """Some lines around `tokenizers`; none for a vocabulary that it cannot hold."""
         backbone: Any = trained.backbone
         if not self._has_standard(backbone.tokenizer):
             return ""
-        return _READ.format(file=STANDARD, max_length=backbone.max_length, padding=PADDING)
+        special = tuple(list(ids) for ids in backbone.tokenizer.special_tokens)
+        return _READ.format(
+            file=STANDARD, max_length=backbone.max_length, padding=PADDING, special=special,
+            empty=backbone.tokenizer.end or 0,
+        )  # fmt: skip
 
     def write_files(self, trained: LoadedRun, folder: Path) -> None:
         """`tokenizer.json`, or SentencePiece's own file."""

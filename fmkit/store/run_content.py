@@ -60,6 +60,27 @@ def evaluations(folder: Path, run: RunSummary) -> dict[str, dict[str, Any]]:
     return {split: metrics for split, metrics in by_split.items() if metrics}
 
 
+def exports(folder: Path) -> list[dict[str, Any]]:
+    """What each export of a run was compared by, a row per format, of those that can be read."""
+    rows = []
+    for path in sorted((folder / run_dir.EXPORT).glob(f"*/{run_dir.PARITY}")):
+        record = json_or_empty(path)
+        figures = {name: record.get(name) for name in _EXPORT_FIGURES}
+        if all(isinstance(value, int | float | None) for value in figures.values()):
+            times = record.get("latency_seconds")
+            latency = times if isinstance(times, dict) else {}
+            seconds = {
+                f"seconds, batch {size}": value
+                for size, value in latency.items()
+                if isinstance(value, int | float)
+            }
+            rows.append({"format": path.parent.name, **figures, **seconds})
+    return rows
+
+
+_EXPORT_FIGURES = ("examples", "max_abs", "agreement", "model_bytes")
+
+
 def flat(tree: Any) -> dict[str, Any]:
     """The leaves of nested mappings and lists by dotted key.
 

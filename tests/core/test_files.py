@@ -17,6 +17,7 @@ WRITERS = {  # each for a reason
     "data/quality/quarantine.py",  # appends to a shell script
     "store/tensorboard.py",  # a stream of events
     "models/weights/formats.py",  # into a temporary folder
+    *("export/measure.py", "export/parity.py"),  # into a temporary folder
 }
 
 

@@ -148,7 +148,7 @@ def _rows(
 
 def details(run: Mapping[str, Any]) -> list[Rows]:
     """One run, as `runs.details` has it: its status, phases, epochs, metrics and files."""
-    apart = ("id", "test", "val", "phases", "epochs", "evaluations", "files", "resumes")
+    apart = ("id", "test", "val", "phases", "epochs", "evaluations", "exports", "files", "resumes")
     shown = {key: run.get(key) for key in ("folder", "state", "reason")}
     shown |= {key: value for key, value in run.items() if key not in (*shown, *apart)}
     pairs = [(key, value) for key, value in run_content.flat(shown).items() if value is not None]
@@ -170,6 +170,8 @@ def details(run: Mapping[str, Any]) -> list[Rows]:
         rows.append([split, *(metrics.get(name) for name in METRICS), interval])
     if rows:
         tables.append(Rows("figures", ("split", *METRICS, "accuracy 95% interval"), rows))
+    if run.get("exports"):
+        tables.append(_mappings("exports", run["exports"]))
     return [*tables, _mappings("files", run["files"])]
 
 

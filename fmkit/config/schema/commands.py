@@ -237,9 +237,7 @@ class ExportConfig:
         "Examples that the export is checked on: `train`, `val` or `test`; null is `test`.",
         choices=("train", "val", "test"),
     )
-    input: str | None = key(
-        None, "Inputs to check on in place of a split, as for `fmkit predict`."
-    )
+    input: str | None = key(None, "Inputs to check on in place of a split, as for `fmkit predict`.")
     limit: int = key(128, "At most so many of them.", range=at_least(1))
     output: str | None = key(
         None, "Folder for a folder per format, which are replaced; null is the run's export/."
