@@ -12,7 +12,7 @@ from fmkit.commands.output import json_output, result_tables
 from fmkit.config import saved_config
 from fmkit.config.schema.commands import FORMATS, ExportConfig, PredictConfig
 from fmkit.core import console, files, optional_packages, registry
-from fmkit.core.errors import ArtifactError, ConfigError, combine_messages
+from fmkit.core.errors import ArtifactError, ConfigError, combine_messages, received
 from fmkit.core.modalities import modality_entry
 from fmkit.store import run_dir
 from fmkit.store.run_reader import RunReader
@@ -42,11 +42,8 @@ def _settings(arguments: Sequence[str]) -> list[str]:
     runs = [word for word in line.paths if word not in FORMATS]
     words = [*line.flags, *line.words]
     listed = [word.partition("=")[2] for word in arguments if _has_commas(word)]
-    if len(runs) > 1 or (runs and "run" in line.named()):
-        raise ConfigError(
-            f"{' and '.join(map(repr, runs))}: one run is exported at a time.",
-            f"Formats are {', '.join(FORMATS)}. All else are settings: key=value.",
-        )
+    if runs and (len(runs) > 1 or "run" in line.named()):
+        raise ConfigError(received("format", runs[-1], FORMATS))
     if formats and (listed or "format" in line.named()):
         raise ConfigError(
             f"{formats[0]!r} and format= both name formats.", "Name all of them in one way."

@@ -37,7 +37,7 @@ TAKE_PATHS = ("pretrain", "finetune", "check", "eval")
 """Commands that take the path of the data as a word, `fmkit finetune photos`."""
 
 TAKE_INPUTS = ("predict", "explain", "generate", "export")
-"""Commands that take words as inputs: paths, texts, and `-` for stdin; a prompt; a run and formats."""
+"""Commands that take words: inputs (paths, texts, `-` for stdin), a prompt, a run and formats."""
 
 HYDRA = {"hydra/launcher": ("basic",), "hydra/sweeper": ("basic",)}
 """What may be chosen of Hydra's own; the rest names fmkit's folders, or classes to call."""
