@@ -44,6 +44,7 @@ def tables(record: RunRecord) -> Markup | None:
         frame = _read(folder / f"{name}.csv")
         if frame is None or not len(frame):
             continue
+        frame = _narrow(frame) if name in ("slices", "clusters") else frame
         parts.append(html.element("h3", title))
         said = [html.element("li", sentence) for sentence in _sentences(record, name)]
         if said:
@@ -105,6 +106,19 @@ def _unlike(record: RunRecord) -> list[Markup]:
         f"unlike the training data (ood_score above 1); of data like it {expected:.0%} would."
     )
     return [html.element("h3", "Unlike the training data"), html.element("p", sentence)]
+
+
+def _narrow(frame: Any) -> Any:
+    """A table of slices without the bounds of all figures but the first; of clusters, without
+    other figures and lists, of which their names have the gist: it would be too wide to be read."""
+    bounds = [name for name in frame.columns if str(name).endswith(("_low", "_high"))]
+    left_out = bounds[2:]
+    if "typical" in frame.columns:
+        names = [*frame.columns]
+        figures = names[names.index("n") + 1 : names.index("error")]
+        left_out = ["column", *figures[3:], *names[names.index("p_value") + 1 :]]
+        frame = frame.rename(columns={"value": "cluster"})
+    return frame.drop(columns=left_out)
 
 
 def _table(frame: Any, caption: str) -> Markup:

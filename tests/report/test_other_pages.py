@@ -12,6 +12,8 @@ from scipy.stats import binomtest
 
 import fmkit
 from fmkit.cli import main
+from fmkit.evaluation import scores
+from fmkit.evaluation.slices import clusters
 from fmkit.report import evaluation_files, results, run_page, samples
 from fmkit.report.record import RunRecord
 
@@ -211,3 +213,32 @@ def test_slices_and_thresholds_that_an_evaluation_left(tmp_path):
     assert tables(page)["Each value of a column"] == [
         ["site", "<a>", "5", "0.25"], ["site", "–", "4", "–"],
     ]  # fmt: skip
+
+
+def test_clusters_that_an_evaluation_left_are_few_columns_wide(tmp_path):
+    folder = kept_run("images", tmp_path)
+    (folder / "eval" / "test").mkdir()
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 2, 400)
+    features = 4 * np.eye(8)[labels] + random.normal(size=(400, 8))
+    probabilities = np.eye(2)[np.where((labels == 1) & (random.random(400) < 0.5), 0, labels)]
+    columns = {f"probability_{name}": probabilities[:, k] for k, name in enumerate("ab")}
+    ids = [f"photo-{number}" for number in range(400)]
+    scored = scores.of_classes({"id": ids, "label": np.array([*"ab"])[labels], **columns})
+    result = clusters.diagnostics(scored, features, None, 20, 0)
+    table = pd.DataFrame(result.tables["clusters"])
+    table.to_csv(folder / "eval" / "test" / "clusters.csv", index=False)
+    path = folder / "eval" / "test.json"
+    unlike = {"out_of_distribution": {"n": 400, "above": 30, "share": 0.075, "expected": 0.05}}
+    path.write_text(json.dumps(json.loads(path.read_text()) | result.metrics | unlike))
+    page = str(evaluation_files.tables(RunRecord(folder)))
+    (worst,) = result.metrics["clusters"]["worse"]
+    mistakes = ", ".join(worst["typical_mistakes"].split("; ")[:3])
+    assert worst["sentence"].endswith(f" Look at {mistakes}.")
+    assert worst["sentence"] in text_of(page)
+    assert "30 of 400 examples of test (7.5%) look unlike the training data" in text_of(page)
+    shown = tables(page)["Each cluster, on the half that it was not found on"]
+    assert [row[:2] for row in shown] == [
+        [row["value"], str(row["n"])] for _, row in table.iterrows()
+    ]
+    assert {len(row) for row in shown} == {7}  # with accuracy, its interval, error and p-value

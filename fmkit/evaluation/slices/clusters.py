@@ -25,7 +25,7 @@ COLUMN = "clusters"
 """The word that asks for them among the columns of `slices`."""
 _COUNTS = (2, 4, 8, 16, 32)
 _COMPONENTS = 32
-_TYPICAL, _WORDS = 5, 4
+_TYPICAL, _NAMED, _WORDS = 5, 3, 4
 _WORD = r"(?u)\b[^\W\d_]{3,}\b"
 """Three letters or more."""
 
@@ -74,10 +74,12 @@ def diagnostics(
     by_name = {row["name"]: row for row in facts}
     order = [by_name[name] for name in slices.table["value"]]
     described = {key: [row[key] for row in order] for key in facts[0] if key != "name"}
-    worst = [
-        row | {key: by_name[row["values"][0]][key] for key in ("typical", "typical_mistakes")}
-        for row in slices.worst
-    ]
+    worst = []
+    for row in slices.worst:
+        typical = {key: by_name[row["values"][0]][key] for key in ("typical", "typical_mistakes")}
+        mistakes = ", ".join(typical["typical_mistakes"].split("; ")[:_NAMED])
+        sentence = f"{row['sentence']} Look at {mistakes}." if mistakes else row["sentence"]
+        worst.append({**row, **typical, "sentence": sentence})
     return Diagnostics(
         {"clusters": {"count": len(facts), "tested": slices.tested, "worse": worst}},
         tables={
