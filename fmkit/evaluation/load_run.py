@@ -62,9 +62,8 @@ def load(run: RunReader, runtime: RuntimeConfig, objective: str | None = None) -
     weights = checkpoint.read_weights(best)
     if objective is not None:
         weights = joint.weights_of(objective, weights)
-    # Keras numbers the seed states of dropout through a network, so their paths differ here.
-    paths = init_from_run.learned_paths(model) if joint.is_joint(run.config()) else None
-    variables.assign(model, weights, paths)
+    # Keras numbers the seed states of dropout through a process, so their paths may differ here.
+    variables.assign(model, weights, init_from_run.learned_paths(model))
     lora.merge_adapters(model)
     network = model if task.features is None else keras.Model(model.inputs[0], task.features)
     inference = Inference(network, runtime.extractor, machine.kind, machine.precision)

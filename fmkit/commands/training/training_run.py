@@ -88,6 +88,9 @@ def _train(
         # Once the file exists, the config holds the recipe's choices.
         if config.recipe == "auto" and not (run.folder / run_dir.RECIPE).exists():
             _follow_recipe(config, run, data, prepared, user_keys, limit)
+            # As if nothing had been measured: Keras numbers the seed states of dropout through a
+            # process, and a run that is resumed measures nothing.
+            prepared = devices.prepare(config.runtime)
         assembly = _assemble(config, run, data, prepared, resumed, others, user_keys)
         loggers = run_loggers.start(config, run)
         results = loop.train(
