@@ -12,6 +12,7 @@ from fmkit.core.errors import join_names
 from fmkit.data.findings import UnusableInput
 from fmkit.data.formats.coco_labels import coco_rows
 from fmkit.data.formats.text_files import nonempty_lines, read_text
+from fmkit.data.formats.via_labels import via_rows
 
 JSON_LINES = (".jsonl", ".ndjson")
 """How names of files with a JSON value per line end."""
@@ -84,7 +85,7 @@ def json_file(
 
 def _rows(value: dict[str, Any], list_key: str, record_key: str, is_one_line: bool) -> Any:
     """The records of an object that is a whole file; the object where it has none."""
-    if rows := coco_rows(value) or _pandas_rows(value):
+    if rows := coco_rows(value) or via_rows(value) or _pandas_rows(value):
         return rows
     if isinstance(value.get(list_key), list):
         return value[list_key]

@@ -24,6 +24,7 @@ from fmkit.data.images.image_file import EXTENSIONS, is_photo
 from fmkit.data.recognition.arrays import recognise_arrays
 from fmkit.data.recognition.joined_tables import refuse_tables_to_join
 from fmkit.data.recognition.labelled_lines import refuse_labelled_lines, rename_hint
+from fmkit.data.recognition.mailboxes import refuse_mailboxes
 from fmkit.data.recognition.result import Recognised, Request, recognised
 from fmkit.data.recognition.tables import recognise_table
 from fmkit.data.sources import conll, text_folder
@@ -71,6 +72,7 @@ def _file(request: Request, path: Path) -> Recognised:
             f"{shown} is one photo, and a model learns from many.",
             f"Name the folder of them. To predict it: {predict}",
         )
+    refuse_mailboxes([path])
     if name.endswith(_ARCHIVES):
         raise DataError(f"{shown} is an archive.", "Extract it, and name the folder.")
     if name.endswith(_ARRAYS):
@@ -129,14 +131,16 @@ class _Contents:
         return are_parts([path.name for path in self.folders])
 
 
-def _contents(folder: Path) -> _Contents:
-    result, count = _Contents([], [], Counter()), 0
-    for parent, names, files in os.walk(folder):
+def _contents(folder: Path, follows_links: bool = False) -> _Contents:
+    result, count, seen = _Contents([], [], Counter()), 0, {os.path.realpath(folder)}
+    for parent, names, files in os.walk(folder, followlinks=follows_links):
         names[:] = sorted(
             name
             for name in names
             if not (is_ignored(name) or run_dir.is_output(Path(parent, name)))
+            and not (follows_links and os.path.realpath(Path(parent, name)) in seen)
         )
+        seen.update(os.path.realpath(Path(parent, name)) for name in names if follows_links)
         files = sorted(name for name in files if not is_ignored(name))
         if Path(parent) == folder:
             result.folders = [folder / name for name in names]
@@ -158,7 +162,8 @@ def _ending(path: Path) -> str:
 def _folder(request: Request, folder: Path) -> Recognised:
     if path := benchmark_list(folder):
         return _benchmark(request, path)
-    contents, shown = _contents(folder), display_path(folder)
+    follows_links = request.chosen.get("outside_links") is True
+    contents, shown = _contents(folder, follows_links), display_path(folder)
     tables = contents.loose_of(_FILES)
     photos = contents.loose_photos()
     texts = [path for path in contents.loose_of(TEXTS) if not is_documentation(path)]
@@ -180,13 +185,20 @@ def _folder(request: Request, folder: Path) -> Recognised:
         files = [path for inner in contents.folders for path in _contents(inner).loose]
         if text_folder.are_texts(list(map(str, files))):
             return recognised("text_folder", folder, "texts in a folder for each class")
+    refuse_mailboxes(contents.loose)
     endings = Counter(path.suffix.lower() for path in contents.loose) + contents.nested
     usual = Counter[str]()
     for ending, count in endings.items():
         usual[ending if _USUAL_ENDING.fullmatch(ending) else "without a usual ending"] += count
     listed = join_names([f"{count} {ending}" for ending, count in usual.items()], 5)
     has = f"it has {listed}" if listed else "it is empty"
-    raise DataError(f"{shown} has no photos, texts or tables that fmkit reads; {has}.")
+    hint = ""
+    if links := [path.name for path in contents.folders if path.is_symlink()]:
+        has = f"it has links to folders, which are not followed: {join_names(links, 3)}"
+        hint = f"If you made them: {request.line} data.outside_links=true"
+    elif ".lnk" in endings:
+        hint = "A .lnk is a shortcut of Windows: copy the folders that it leads to."
+    raise DataError(f"{shown} has no photos, texts or tables that fmkit reads; {has}.", hint)
 
 
 def _photos(request: Request, folder: Path, contents: _Contents) -> Recognised:

@@ -13,6 +13,7 @@ from fmkit.config.saved_config import shell_setting
 from fmkit.core.errors import DataError, join_names, plural
 from fmkit.core.files import display_path, matching_paths
 from fmkit.data.findings import Finding, printable
+from fmkit.data.formats.benchmark_lists import benchmark_list
 from fmkit.data.formats.tables import ENDINGS
 from fmkit.data.sources import directory
 from fmkit.data.sources.directory import FileKind
@@ -64,6 +65,8 @@ def tables_at(
     if len(paths) != 1 or not paths[0].is_dir():
         return [TableFile(existing_path(root, "file"))], []
     folder = paths[0]
+    if lists := benchmark_list(folder):
+        return [TableFile(lists)], []
     listing = directory.files_at(root, _TABLE, outside_links=False, hint=FOLDERS_HINT)
     names = [name for name in listing.ids if not is_submission(name)] or listing.ids
     complete = names

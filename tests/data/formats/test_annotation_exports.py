@@ -397,6 +397,88 @@ def test_attributes_of_via_are_plain_values(tmp_path):
     assert collect(config).classes == ("cat", "dog")
 
 
+def via_photo(name, attributes, regions=()):
+    return {"filename": name, "size": 9, "file_attributes": attributes, "regions": regions}
+
+
+def via_region(**attributes):
+    shape = {"name": "rect", "x": 1, "y": 1, "width": 2, "height": 2}
+    return {"shape_attributes": shape, "region_attributes": attributes}
+
+
+VIA_PHOTOS = {
+    "a.png9": via_photo("a.png", {"kind": "cat", "seen": {"day": True}}, [via_region(part="ear")]),
+    "b.png9": via_photo("b.png", {"kind": "dog", "seen": {"day": True, "dusk": True}}),
+    "c.png9": via_photo("c.png", {"kind": "cat", "seen": {}}),
+}
+VIA_3 = {
+    "project": {"pname": "pets"},
+    "config": {},
+    "attribute": {
+        "1": {"aname": "kind", "type": 3, "options": {"0": "cat", "1": "dog"}},
+        "2": {"aname": "seen", "type": 2, "options": {"0": "day", "1": "dusk"}},
+    },
+    "file": {
+        f"{k}": {"fid": k, "fname": f"{n}.png", "src": f"{n}.png"} for k, n in enumerate("abc")
+    },
+    "view": {f"{k}": {"fid_list": [k]} for k in range(3)},
+    "metadata": {
+        "0_x": {"vid": "0", "z": [], "xy": [], "av": {"1": "0", "2": "0"}},
+        "0_y": {"vid": "0", "z": [], "xy": [2, 1, 1, 2, 2], "av": {"1": "1"}},
+        "1_x": {"vid": "1", "z": [], "xy": [], "av": {"1": "1", "2": "0,1"}},
+        "2_x": {"vid": "2", "z": [], "xy": [], "av": {"1": "0"}},
+    },
+}
+VIA_FILES = {
+    "annotations": VIA_PHOTOS,
+    "project": {"_via_settings": {}, "_via_img_metadata": VIA_PHOTOS, "_via_attributes": {}},
+    "of version 1": {key: {**photo, "regions": {}} for key, photo in VIA_PHOTOS.items()},
+    "project of version 3": VIA_3,
+}
+
+
+@pytest.mark.parametrize("name", VIA_FILES)
+def test_attributes_of_photos_in_the_json_of_via(name, tmp_path):
+    (tmp_path / "via.json").write_text(json.dumps(VIA_FILES[name]))
+    read = [record.value for record in records(tmp_path / "via.json")]
+    assert [row["filename"] for row in read] == ["a.png", "b.png", "c.png"]
+    assert [row["kind"] for row in read] == ["cat", "dog", "cat"]
+    assert [row["seen"] for row in read] == [["day"], ["day", "dusk"], "" if "3" in name else []]
+    for photo in "abc":
+        Image.new("RGB", (4, 4)).save(tmp_path / f"{photo}.png")
+    settings = recognise(Request("data", {"label_column": "kind"}), tmp_path).settings
+    assert settings["data.path_column"] == "filename"
+    config = config_class("data", "image_table")(root=settings["data.root"])
+    config.path_column, config.label_column = "filename", "kind"
+    assert collect(config).classes == ("cat", "dog")
+
+
+@pytest.mark.parametrize("are_lists", [True, False], ids=["version 2", "version 1"])
+def test_regions_of_via_are_refused_with_the_command_for_their_classes(are_lists, tmp_path):
+    regions = [[via_region(kind="cat"), via_region(kind="dog")], [via_region(kind="cat")], []]
+    photos = {
+        f"{n}.png9": via_photo(f"{n}.png", {}, r if are_lists else dict(enumerate(r)))
+        for n, r in zip("abc", regions, strict=True)
+    }
+    (tmp_path / "FILE").write_text(json.dumps(photos))
+    (tmp_path / "via.json").write_text(json.dumps(photos))
+    with pytest.raises(UnusableInput, match="attributes of regions alone") as raised:
+        list(records(tmp_path / "via.json"))
+    code = raised.value.why.partition('-c "')[2].partition('"\n')[0]
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
+    lines = (tmp_path / "labels.csv").read_text().splitlines()
+    assert lines == ["path,label", "a.png,cat|dog", "b.png,cat", "c.png,"]
+
+
+@pytest.mark.parametrize("value", [
+    {"a": via_photo("a.png", {})}, {**VIA_3, "metadata": {}}, {**VIA_3, "view": {"0": {}}},
+])  # fmt: skip
+def test_other_files_of_via_are_refused(value, tmp_path):
+    (tmp_path / "via.json").write_text(json.dumps(value))
+    with pytest.raises(UnusableInput, match="VIA"):
+        list(records(tmp_path / "via.json"))
+
+
 def binary(text, answer, label="SPAM"):
     return {"text": text, "label": label, "answer": answer, "_input_hash": 1, "_task_hash": 2}
 

@@ -1,5 +1,8 @@
 """Layouts that public data sets and people's own folders have, from a bare path."""
 
+import subprocess
+import sys
+from base64 import b64encode
 from pathlib import Path
 
 import numpy as np
@@ -271,6 +274,7 @@ def test_a_public_data_set_is_read_by_its_lists(make, tmp_path):
     assert not examples.findings
     file = Path(settings["data.root"])
     assert recognise(Request("data"), file).settings == settings
+    assert listed(settings | {"data.root": str(tmp_path)}).fingerprint == examples.fingerprint
 
 
 CELEBA = {
@@ -353,3 +357,51 @@ def test_a_column_of_1_and_minus_1_is_one_of_yes_and_no_alone(tmp_path):
     frame.assign(b=[1, 0, -1, 0]).to_csv(tmp_path / "list.csv", index=False)
     (finding,) = collect(config).findings
     assert "'b' is '-1', neither 1 nor 0" in finding.why
+
+
+def test_links_to_class_folders_are_followed_where_the_user_allows_it(tmp_path):
+    for name in ("cup", "mug"):
+        photos(tmp_path / "elsewhere" / name, *(f"{name}{k}.png" for k in range(3)))
+    (tmp_path / "elsewhere" / "mug" / "loop").symlink_to(tmp_path / "elsewhere")
+    data = tmp_path / "data"
+    data.mkdir()
+    for name in ("cup", "mug"):
+        (data / name).symlink_to(tmp_path / "elsewhere" / name)
+    with pytest.raises(DataError, match="links to folders, which are not followed: cup") as caught:
+        recognise(Request("data", line="fmkit check data"), data)
+    assert "fmkit check data data.outside_links=true" in caught.value.hint
+    settings = recognise(Request("data", {"outside_links": True}), data).settings
+    config = config_class("data", settings["data"])(root=str(data), outside_links=True)
+    assert collect(config).classes == ("cup", "mug")
+
+
+MAIL = """\
+From - Mon Nov  2 10:00:00 2026
+From: a@example.com
+Subject: {0} {1}
+MIME-Version: 1.0
+Content-Type: text/plain; charset="utf-8"
+Content-Transfer-Encoding: base64
+
+{2}
+
+"""
+
+
+@pytest.mark.parametrize("ending", ["", ".mbox"])
+def test_mailboxes_are_refused_with_the_lines_that_make_texts_of_them(ending, tmp_path):
+    for box in ("Inbox", "Junk"):
+        mails = [MAIL.format(box, k, b64encode(f"grüße {k}".encode()).decode()) for k in range(3)]
+        (tmp_path / f"{box}{ending}").write_text("".join(mails))
+        (tmp_path / f"{box}.msf").write_text("// <mdb:mork:z>")
+    for path in (tmp_path, tmp_path / f"Inbox{ending}"):
+        with pytest.raises(DataError, match=r"mailbox.*\(mbox\)") as caught:
+            recognise(Request("mail"), path)
+    with pytest.raises(DataError) as caught:
+        recognise(Request("mail"), tmp_path)
+    code = caught.value.hint.partition("\n")[2]
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
+    examples = listed(recognise(Request("mails"), tmp_path / "mails").settings)
+    assert examples.classes == ("Inbox", "Junk")
+    assert len(examples) == 6
+    assert (tmp_path / "mails/Inbox/000001.txt").read_text().split() == ["Inbox", "1", "grüße", "1"]
