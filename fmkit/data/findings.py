@@ -135,7 +135,7 @@ _KINDS: dict[tuple[str, str], dict[str, tuple[str, str]]] = {
             "Save them with 8 bits a colour, scaled by the values that they have.",
         ),
         "unsupported": ("files that fmkit does not read: left out", ""),
-        "unlabelled_table": ("tables that lack columns: left out", ""),
+        "unlabelled_table": ("tables that are not part of the data: left out", ""),
         "unlabelled_folder": ("folders that are not part of the labelled data: left out", ""),
         "stray_files": ("files outside of class folders: left out", ""),
         "other_encoding": ("texts in another encoding than data.encoding: read as that", ""),

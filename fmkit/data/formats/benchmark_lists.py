@@ -5,6 +5,8 @@
     Oxford-IIIT Pet         annotations/list.txt, trainval.txt, test.txt
     Oxford Flowers          imagelabels.mat, setid.mat
     Stanford Dogs           file_list.mat, train_list.mat, test_list.mat
+    Food-101                meta/classes.txt, labels.txt, train.txt, test.txt
+    FGVC-Aircraft           variants.txt, images_variant_train.txt, _val.txt, _test.txt
 
 Formats: the README of each. One file of a set stands for all; a row has its split.
 """
@@ -25,6 +27,7 @@ IMAGE, CLASS = "image", "class"
 _PARTITION = {"0": "train", "1": "val", "2": "test"}  # CelebA's list_eval_partition
 _IS_TRAINING = {"1": "train", "0": "test"}  # CUB's train_test_split
 _SPECIES = {"1": "cat", "2": "dog"}
+_FOLDERS = ("annotations", "Anno", "meta", "data")
 _LARGEST = 2**26  # bytes of a .mat
 
 _Rows = Iterator[tuple[dict[str, Any], str]]
@@ -32,7 +35,7 @@ _Rows = Iterator[tuple[dict[str, Any], str]]
 
 def benchmark_list(folder: Path) -> Path | None:
     """The file in a folder that stands for the lists of a public data set; None without one."""
-    for place in (folder, folder / "annotations", folder / "Anno"):
+    for place in (folder, *(folder / name for name in _FOLDERS)):
         for name in _READERS:
             if is_benchmark_list(place / name):
                 return place / name
@@ -136,6 +139,25 @@ def _dog_rows(path: Path) -> _Rows:
             yield {IMAGE: image, CLASS: image.partition("/")[0]}, split
 
 
+def _food_rows(path: Path) -> _Rows:
+    for split in ("train", "test"):
+        for name in _pairs(path.with_name(f"{split}.txt")):
+            if name:
+                yield {IMAGE: f"{name}.jpg", CLASS: name.partition("/")[0]}, split
+
+
+def _aircraft_rows(path: Path) -> _Rows:
+    for split in ("train", "val", "test"):
+        columns = {
+            column: _pairs(path.with_name(f"images_{kind}_{split}.txt"))
+            for column, kind in ((CLASS, "variant"), ("family",) * 2, ("manufacturer",) * 2)
+        }
+        for name, label in columns[CLASS].items():
+            if name:
+                others = {c: names[name] for c, names in columns.items() if name in names}
+                yield {IMAGE: f"{name}.jpg", CLASS: label, **others}, split
+
+
 def _mat(path: Path) -> Mapping[str, np.ndarray]:
     """The arrays of a file of MATLAB."""
     from scipy.io import loadmat
@@ -152,6 +174,8 @@ _READERS: dict[str, tuple[Callable[[Path], _Rows], tuple[str, ...]]] = {
     "list_attr_celeba.txt": (_celeba_rows, ("list_eval_partition.txt",)),
     "list.txt": (_pet_rows, ("trainval.txt", "test.txt")),
     "imagelabels.mat": (_flower_rows, ("setid.mat",)),
+    "classes.txt": (_food_rows, ("labels.txt", "train.txt", "test.txt")),
+    "variants.txt": (_aircraft_rows, ("images_variant_train.txt", "images_variant_test.txt")),
     "file_list.mat": (_dog_rows, ("train_list.mat", "test_list.mat")),
 }
 """By the file that stands for a data set, what reads it and the files that are beside it."""

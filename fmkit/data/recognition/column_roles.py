@@ -42,7 +42,8 @@ _SHORT_TEXT = ("comment", "comments", "title", "subject", "summary", "question",
 """Texts that often stand beside a longer one, which they are about."""
 _LABEL = ("label", "labels", "class", "category", "categories", "target", "sentiment", "emotion",
           "emotions", "topic", "topics", "intent", "tags", "genre", "genres", "diagnosis",
-          "species", "y", "rating", "stars", "score", "price", "value")  # fmt: skip
+          "species", "y", "rating", "stars", "score", "price", "value", "class_name", "classname",
+          "label_name", "class_id", "classid", "label_id")  # fmt: skip
 _DIALOGUES = (("prompt", "completion"), ("prompt", "response"), ("instruction", "output"),
               ("instruction", "response"))  # fmt: skip
 _SPLIT = ("split", "set", "subset", "partition", "fold", "usage", "data_set")
@@ -169,7 +170,7 @@ def _content_and_labels(
 ) -> Roles:
     """Photos or texts, with or without labels."""
     is_pair = any(first in names and second in names for first, second in _PAIRS)
-    photo = _own(columns, chosen, "path_column") or (None if is_pair else _photo_column(columns))
+    photo = _own(columns, chosen, "path_column") or (None if is_pair else photo_column(columns))
     text = _own(columns, chosen, "text_column") or _text_column(columns, names)
     if photo is None and text is None:
         photo = photos_inside(columns)
@@ -245,7 +246,7 @@ def _own(columns: Columns, chosen: Mapping[str, Any], key: str) -> str | None:
     return name if isinstance(name, str) and name in columns else None
 
 
-def _photo_column(columns: Columns) -> str | None:
+def photo_column(columns: Columns) -> str | None:
     """The column whose values are mostly names of image files."""
     for name, values in columns.items():
         texts = [value for value in filled(values) if isinstance(value, str)]

@@ -25,6 +25,7 @@ from fmkit.data.recognition.arrays import recognise_arrays
 from fmkit.data.recognition.joined_tables import refuse_tables_to_join
 from fmkit.data.recognition.labelled_lines import refuse_labelled_lines, rename_hint
 from fmkit.data.recognition.mailboxes import refuse_mailboxes
+from fmkit.data.recognition.named_photos import table_hint
 from fmkit.data.recognition.result import Recognised, Request, recognised
 from fmkit.data.recognition.tables import recognise_table
 from fmkit.data.sources import conll, text_folder
@@ -213,15 +214,18 @@ def _photos(request: Request, folder: Path, contents: _Contents) -> Recognised:
     are_classes = request.looks_for_labels or not contents.are_parts()
     if nested and len(contents.folders) > 1 and are_classes:
         return recognised("image_folder", folder, f"photos in a folder for each class{note}")
+    named = table_hint(folder, contents.loose_photos())
     if request.needs_labels:
         shown = display_path(folder)
         raise DataError(
             f"{shown} has {plural(loose + nested, 'photo')} and nothing that says what is in "
             f"them{note}.",
-            "Put the photos of each class into a folder named after it, or add a table with a "
-            f"column of file names and one of labels. Without labels: fmkit pretrain {shown}"
+            f"{named}Put the photos of each class into a folder named after it, or add a table "
+            f"with a column of file names and one of labels. Without labels: fmkit pretrain {shown}"
             + "".join(f". To learn from {path.name}: name that file." for path in [*unread][:1]),
         )
+    if named and not note:
+        note = f" (if their names say what is in them: fmkit finetune {display_path(folder)})"
     return recognised("photos", folder, f"photos without labels{note}")
 
 
@@ -286,9 +290,9 @@ def _table_of_photos(
         if len({path.parent for path in tables}) > 1:
             return _splits(request, folder, tables)
     complete = [table for table, result in results.items() if not result.missing]
-    splits = {table: split_of(table.name) for table in results}
-    if complete and len(splits) > 1 and all(splits.values()) and splits[complete[0]] == "train":
-        return _splits(request, folder, [*results])
+    splits = {table: split for table in results if (split := split_of(table.name))}
+    if complete and len({*splits.values()}) > 1 and splits.get(complete[0]) == "train":
+        return _splits(request, folder, [*splits])
     if not complete and len(results) > 1:
         names = join_names([path.name for path in results], 5)
         missing = next(iter(results.values())).missing

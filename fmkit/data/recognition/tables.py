@@ -22,6 +22,7 @@ from fmkit.data.recognition.column_roles import (
     Roles,
     lacks_header,
     numbers_splits,
+    photo_column,
     roles,
     text_column,
 )
@@ -37,7 +38,7 @@ _LINE_KEYS = ("text_column", *_FORMAT)
 _ROWS = 200
 _PROBED = 5  # rows of a table whose photos are looked for
 _NEARLY = 0.9
-_LIST_FOLDERS = ("annotations", "annotation", "anno", "labels", "lists", "metadata", "csv")
+_LIST_FOLDERS = ("annotations", "annotation", "anno", "labels", "lists", "metadata", "meta", "csv")
 """Names of folders of tables, in lower case, whose photos may be in the folder above."""
 _CLASS_NAMES = ("classes.txt", "labels.txt", "class_names.txt")
 """Files with the name of a class in each line, for tables that number them."""
@@ -59,7 +60,7 @@ def recognise_table(request: Request, path: Path) -> Recognised:
     refuse_pixel_texts(path, columns)
     _refuse_qualtrics(path, columns)
     chosen, doubt = dict(request.chosen), ""
-    if not {"path_column", "text_column"} & chosen.keys():
+    if not {"path_column", "text_column"} & chosen.keys() and photo_column(columns) is None:
         ids, doubt = _column_of_ids(path, columns, format)
         chosen |= {"path_column": ids} if ids else {}
     try:
@@ -280,7 +281,8 @@ def _add_image_root(table: Roles, path: Path, columns: Columns, format: Mapping[
     """
     column = table.keys["path_column"]
     names = [str(value) for value in columns[column] if value][:_PROBED]
-    if len(folders_beside(path)) > 1:  # which may have a part of the photos each
+    is_beside = any(find_file(path.parent, name, EXTENSIONS) for name in names)
+    if not is_beside and folders_beside(path):  # which may have a part of the photos each
         rows = [name for name in _whole_column(path, column, format) if name]
         names += rows[:: 1 + len(rows) // _ROWS]
     folder = photo_folder(path, names)

@@ -257,7 +257,7 @@ def walk(root: Path, kind: FileKind, outside_links: bool) -> Listing:
         status = Path(real).stat()
         listing.seen[status.st_dev, status.st_ino] = real
     folders, loose = listing.children(root)
-    folders, left_out = unlabelled_folders.without_unlabelled(folders)
+    folders, left_out = unlabelled_folders.without_unlabelled(folders, kind.matches)
     splits, findings = split_folders.folder_splits(folders, kind.matches, kind.class_files)
     listing.findings += [*left_out, *findings]
     lists = _list_splits(listing, splits, loose)

@@ -45,10 +45,15 @@ def photo_folder(table: Path, names: Sequence[str], like: Path | None = None) ->
     for folder in dict.fromkeys(filter(None, (like, table.parent))):
         if any(find_file(folder, name, EXTENSIONS) for name in names):
             return folder
-    for folder in folders_beside(table):
-        if any(find_file(folder, name, EXTENSIONS) for name in names[:_PROBED]):
-            return table.parent if _are_elsewhere_too(table.parent, folder, names) else folder
-    return photo_search.folder_below(table.parent, names[:_PROBED])
+    beside = (
+        folder
+        for folder in folders_beside(table)
+        if any(find_file(folder, name, EXTENSIONS) for name in names[:_PROBED])
+    )
+    nearest = next(beside, None) or photo_search.folder_below(table.parent, names[:_PROBED])
+    if nearest is not None and _are_elsewhere_too(table.parent, nearest, names):
+        return table.parent
+    return nearest
 
 
 def _are_elsewhere_too(root: Path, folder: Path, names: Sequence[str]) -> bool:

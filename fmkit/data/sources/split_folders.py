@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from fmkit.core.errors import join_names
-from fmkit.core.files import is_ignored
+from fmkit.core.files import display_path, is_ignored
 from fmkit.data.class_checks import SHOWN
 from fmkit.data.findings import Finding
 from fmkit.data.split_names import (
@@ -61,7 +61,11 @@ def folder_splits(
             return named, []
         if is_exact or named_splits([folder.name for folder in named]):
             hold = "look like splits but hold no class folders"
-            why = f"{names} {hold}{_first_words(named)}: put a folder per class into each, {_TABLE}"
+            words = _first_words(named)
+            why = f"{names} {hold}{words}: put a folder per class into each, {_TABLE}"
+            if words:
+                training = next((f for f, split in named.items() if split == "train"), folders[0])
+                why += f" How to write that: fmkit finetune {display_path(training)}"
             return {}, [Finding("mixed_layout", "", why)]
         return {}, []
     # One class may be called `test`; two with folders inside are splits.

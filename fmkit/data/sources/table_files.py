@@ -78,6 +78,10 @@ def tables_at(
         findings.append(_left_out(others, content))
     if len(complete) == 1:
         return [TableFile(folder / complete[0])], findings
+    named = [name for name in complete if split_of(name)]
+    if "train" in map(split_of, named) and len({*map(split_of, named)}) > 1:
+        findings += _nameless([name for name in complete if name not in named])
+        complete = named
     splits = dict(zip(complete, table_splits(folder, complete), strict=True))
     unlabelled = [
         name
@@ -105,6 +109,15 @@ def _left_out(
     noun = "column" if len(columns) == 1 else "columns"
     text = f"{join_names(names, 3)} {verb} the {noun} {join_names([*map(repr, columns)], 3)}{why}"
     return Finding("unlabelled_table", "", f"{text}: left out.{hint}", count=len(names))
+
+
+def _nameless(names: Sequence[str]) -> list[Finding]:
+    """That tables have no name of a split, as those beside them have, and are not read."""
+    if not names:
+        return []
+    verb = "has" if len(names) == 1 else "have"
+    why = f"{join_names(names, 3)} {verb} no name of a split, as the others have: left out."
+    return [Finding("unlabelled_table", "", why, count=len(names))]
 
 
 def _are_parts(names: Sequence[str]) -> bool:

@@ -6,8 +6,10 @@ the classes of a split in a list, which is read: `val/val_annotations.txt` of Ti
 `LOC_val_solution.csv` of ImageNet.
 """
 
+import itertools
+import os
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from fmkit.config.saved_config import shell_setting
@@ -22,11 +24,19 @@ _UNLABELLED = re.compile(
 )
 _LISTS = (".txt", ".csv", ".tsv")
 _SEPARATORS = re.compile(r"[\s,;]+")
+_PROBED = 2000  # files of a folder by which it is known that none is of the data
 _LARGEST = 2**28  # bytes of a list
 
 
-def without_unlabelled(folders: Sequence[Path]) -> tuple[list[Path], list[Finding]]:
-    """Folders below the root but for copies of it and, beside splits, those without labels."""
+def without_unlabelled(
+    folders: Sequence[Path], is_data: Callable[[str], bool]
+) -> tuple[list[Path], list[Finding]]:
+    """Folders below the root but for copies of it and, beside splits, those without labels.
+
+    Args:
+        folders: all of them.
+        is_data: whether a file is of the data, by its path.
+    """
     names = {folder.name for folder in folders}
     has_training = any(split_of_name(name) == "train" for name in names)
     result, findings = [], []
@@ -35,11 +45,21 @@ def without_unlabelled(folders: Sequence[Path]) -> tuple[list[Path], list[Findin
         if len(others) > 1 and others == {*subfolders(folder)}:
             why = f"{display_path(folder)} has the same folders as the one that it is in: left out."
             findings.append(Finding("unlabelled_folder", "", why))
-        elif has_training and is_unlabelled(folder.name) and not split_of_name(folder.name):
+        elif not has_training or split_of_name(folder.name):
+            result.append(folder)
+        elif is_unlabelled(folder.name):
             findings.append(left_out(folder, "has no labels, by its name"))
+        elif not any(map(is_data, itertools.islice(_files_below(folder), _PROBED))):
+            why = f"{display_path(folder)} has no file of the data: left out."
+            findings.append(Finding("unlabelled_folder", "", why))
         else:
             result.append(folder)
     return result, findings
+
+
+def _files_below(folder: Path) -> Iterator[str]:
+    for parent, _, files in os.walk(folder):
+        yield from (os.path.join(parent, name) for name in files)  # noqa: PTH118 - paths as texts
 
 
 def is_unlabelled(name: str) -> bool:

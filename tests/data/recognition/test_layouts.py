@@ -405,3 +405,105 @@ def test_mailboxes_are_refused_with_the_lines_that_make_texts_of_them(ending, tm
     assert examples.classes == ("Inbox", "Junk")
     assert len(examples) == 6
     assert (tmp_path / "mails/Inbox/000001.txt").read_text().split() == ["Inbox", "1", "grüße", "1"]
+
+
+def food(root):
+    names = [f"{c}/{k}" for c in ("apple_pie", "baklava") for k in range(4)]
+    photos(root / "images", *(f"{name}.jpg" for name in names))
+    lists = {
+        "classes": ["apple_pie", "baklava"],
+        "labels": ["Apple pie", "Baklava"],
+        "train": [n for n in names if n[-1] < "3"],
+        "test": [n for n in names if n[-1] == "3"],
+    }
+    (root / "meta").mkdir()
+    for name, values in lists.items():
+        (root / "meta" / f"{name}.txt").write_text("\n".join(values))
+    return {f"images/{n}.jpg": (n[:-2], "test" if n[-1] == "3" else "train") for n in names}
+
+
+def aircraft(root):
+    parts = {"train": range(6), "val": range(6, 9), "test": range(9, 12)}
+    (root / "data" / "images").mkdir(parents=True)
+    (root / "data" / "variants.txt").write_text("707-320\nA300 B4\n")
+    for split, ids in parts.items():
+        photos(root / "data" / "images", *(f"{k:07d}.jpg" for k in ids))
+        for kind, names in (("variant", ("707-320", "A300 B4")), ("family", ("Boeing", "Airbus"))):
+            rows = [f"{k:07d} {names[k % 2]}\n" for k in ids]
+            (root / "data" / f"images_{kind}_{split}.txt").write_text("".join(rows))
+    return {f"data/images/{k:07d}.jpg": (("707-320", "A300 B4")[k % 2], split)
+            for split, ids in parts.items() for k in ids}  # fmt: skip
+
+
+def gtsrb(root):
+    """Two tables of splits, numbers of classes that are names of photos, and a third table."""
+    photos(root, "Meta/0.png", "Meta/1.png")
+    expected = {}
+    for split, folder in (("train", "Train"), ("test", "Test")):
+        names = [f"{folder}/{k % 2}/{k:05d}.png" for k in range(6)]
+        photos(root, *names)
+        frame = pd.DataFrame({"Width": range(30, 36), "ClassId": [0, 1] * 3, "Path": names})
+        frame.to_csv(root / f"{folder}.csv", index=False)
+        expected |= {name: (name.split("/")[1], split) for name in names}
+    frame = pd.DataFrame({"Path": ["Meta/0.png", "Meta/1.png"], "ClassId": [0, 1], "Kind": [1, 2]})
+    frame.to_csv(root / "Meta.csv", index=False)
+    return expected
+
+
+@pytest.mark.parametrize("make", [food, aircraft, gtsrb], ids=lambda make: make.__name__)
+def test_other_public_data_sets(make, tmp_path):
+    expected = make(tmp_path)
+    examples = listed(recognise(Request("data"), tmp_path).settings)
+    rows = zip(examples.content.paths, examples.labels, examples.splits, strict=True)
+    assert {
+        Path(path).relative_to(tmp_path).as_posix(): (examples.classes[label], split)
+        for path, label, split in rows
+    } == expected
+    if make is gtsrb:
+        assert "Meta.csv has no name of a split" in finding_of(examples, "unlabelled_table")
+
+
+def test_what_lies_beside_splits_without_data_is_left_out(tmp_path):
+    photos(tmp_path, *(f"{s}/{c}/{k}.png" for s in ("Training", "Test") for c in CLASSES
+                       for k in range(3)), "test-multiple/9.png")  # fmt: skip
+    (tmp_path / "papers").mkdir()
+    (tmp_path / "papers" / "a.pdf").write_bytes(b"%PDF")
+    examples = collect(config_class("data", "image_folder")(root=str(tmp_path)))
+    assert (examples.classes, len(examples)) == (CLASSES, 18)
+    why = [f.why for f in examples.findings if f.kind == "unlabelled_folder"]
+    assert "papers has no file of the data" in why[0]
+    assert "test-multiple has 1 photo and no class folders" in why[1]
+
+
+def test_photos_of_a_table_that_are_in_folders_of_classes(tmp_path):
+    names = [f"img_{c}{k}.png" for c in range(3) for k in range(4)]
+    photos(tmp_path / "imgs", *(f"train/c{name[4]}/{name}" for name in names), "test/x.png")
+    frame = pd.DataFrame(
+        {"subject": [1, 2] * 6, "classname": [f"c{n[4]}" for n in names], "f": names}
+    )
+    frame.to_csv(tmp_path / "list.csv", index=False)
+    examples = listed(recognise(Request("data"), tmp_path).settings)
+    assert (examples.classes, len(examples)) == (("c0", "c1", "c2"), 12)
+
+
+def test_classes_in_the_names_of_photos_come_with_the_command_that_makes_a_table(tmp_path):
+    photos(tmp_path / "train", *(f"{c}.{k}.jpg" for c in ("cat", "dog") for k in range(4)))
+    photos(tmp_path, *(f"test1/{k}.jpg" for k in range(3)))
+    examples = collect(config_class("data", "image_folder")(root=str(tmp_path)))
+    assert f"fmkit finetune {tmp_path}/train" in finding_of(examples, "mixed_layout")
+    with pytest.raises(DataError) as caught:
+        recognise(Request("train"), tmp_path / "train")
+    assert "begin with cat, dog" in caught.value.hint
+    check = Request("train", needs_labels=False)
+    assert "fmkit finetune" in recognise(check, tmp_path / "train").reason
+    subprocess.run(["bash", "-c", caught.value.hint.splitlines()[1]], check=True, cwd=tmp_path)
+    examples = listed(recognise(Request("train"), tmp_path / "train").settings)
+    assert (examples.classes, np.bincount(examples.labels).tolist()) == (("cat", "dog"), [4, 4])
+
+
+@pytest.mark.parametrize("stem", ["IMG_{}", "{}", "a{}"])
+def test_names_of_photos_by_number_are_not_classes(stem, tmp_path):
+    photos(tmp_path, *(f"{stem.format(k)}.jpg" for k in range(4)))
+    with pytest.raises(DataError) as caught:
+        recognise(Request("train"), tmp_path)
+    assert caught.value.hint.startswith("Put the photos of each class")
