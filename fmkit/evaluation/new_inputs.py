@@ -4,7 +4,7 @@ N inputs, B batch, K numbers in an output, S side of a photo in pixels.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -25,8 +25,11 @@ from fmkit.train.features.engine import Engine
 
 SPLIT = "all"
 """The one split of new texts."""
-_BATCHES_AHEAD = 2
-"""Batches of photos that are decoded while the network has another one."""
+_LEAST_AHEAD, _MOST_AHEAD, _BYTES_AHEAD = 2, 16, 2**26
+"""Batches of photos that are decoded while the network has others, or is traced, which takes a
+second of one core: as many as fit into so many bytes."""
+_RUNS_AT_ONCE = 2
+"""Batches that Keras has at a time."""
 
 
 def photo_outputs(
@@ -54,15 +57,42 @@ def photo_outputs(
     # Of one size, so that one traced graph serves every batch.
     batch_size = max(1, min(batch_size, len(inputs)))
     decoded = decode_photos(trained, inputs, errors, batch_size)
-    chosen: Engine | None = None
     with trained.progress("images", len(inputs)) as progress:
-        for numbers, images in decoded:
+        for numbers, outputs in _run_ahead(inference, decoded, len(inputs)):
             if numbers:
-                chosen = chosen or inference.choose(images, len(inputs))
-                for array, rows in zip(arrays, chosen.run(images), strict=True):
+                for array, rows in zip(arrays, outputs, strict=True):
                     array[numbers] = rows[: len(numbers)]
             progress.advance(batch_size)
     return arrays, errors
+
+
+def _run_ahead(
+    inference: Inference, batches: Iterator[tuple[list[int], np.ndarray]], count: int
+) -> Iterator[tuple[list[int], list[np.ndarray]]]:
+    """The numbers of each batch of photos with the outputs of a network, which are empty where no
+    photo could be read.
+
+    On a CPU Keras gets another batch before it is done with one: at the end of each operation of
+    a network cores wait for each other, which took a seventh of the time of two cores.
+    """
+    chosen: Engine | None = None
+    running: deque[tuple[list[int], Future[list[np.ndarray]]]] = deque()
+    with ThreadPoolExecutor(_RUNS_AT_ONCE) as pool:
+        for numbers, images in batches:
+            if not numbers:
+                yield numbers, []
+            elif chosen is None:  # here, since a thread of its own would trace it without settings
+                chosen = inference.choose(images, count)
+                yield numbers, chosen.run(images)
+            elif chosen.parity is not None or inference.kind != "cpu":
+                yield numbers, chosen.run(images)
+            else:
+                running.append((numbers, pool.submit(chosen.run, images)))
+                if len(running) == _RUNS_AT_ONCE:
+                    numbers, future = running.popleft()
+                    yield numbers, future.result()
+        for numbers, future in running:
+            yield numbers, future.result()
 
 
 def _unknown(inference: Inference, count: int) -> list[np.ndarray]:
@@ -81,7 +111,9 @@ def decode_photos(
         errors: why a photo cannot be read; what is found while it is decoded is added.
         batch_size: photos of a batch.
     """
-    return _decode_ahead(_decoder(trained, inputs, errors), len(inputs), batch_size)
+    batch_bytes = 3 * batch_size * (trained.backbone.image_size or 0) ** 2
+    ahead = min(max(_LEAST_AHEAD, _BYTES_AHEAD // max(batch_bytes, 1)), _MOST_AHEAD)
+    return _decode_ahead(_decoder(trained, inputs, errors), len(inputs), batch_size, ahead)
 
 
 def _decoder(
@@ -107,34 +139,50 @@ def _decoder(
 
 
 def _decode_ahead(
-    decode: Callable[[int], np.ndarray | None], count: int, batch_size: int
+    decode: Callable[[int], np.ndarray | None], count: int, batch_size: int, ahead: int
 ) -> Iterator[tuple[list[int], np.ndarray]]:
     """Batches of photos, decoded by threads while the network has those before.
+
+    Args:
+        decode: from a photo's number to its pixels, or None.
+        count: photos.
+        batch_size: of a batch.
+        ahead: batches that are decoded before they are asked for.
 
     Yields:
         The numbers of the photos that could be read, and their pixels (B, S, S, 3) uint8; rows
         after those are zero.
     """
-    with ThreadPoolExecutor(available_cores()) as pool:
-        starts = range(0, count, batch_size)
-        waiting: deque[tuple[range, list[Future[np.ndarray | None]]]] = deque()
-        for start in [*starts, *[count] * _BATCHES_AHEAD]:
+    starts = range(0, count, batch_size)
+    waiting: deque[tuple[range, list[Future[np.ndarray | None]]]] = deque()
+    pool = ThreadPoolExecutor(available_cores())
+    try:
+        for start in [*starts, *[count] * ahead]:
             numbers = range(start, min(start + batch_size, count))
             waiting.append((numbers, [pool.submit(decode, number) for number in numbers]))
-            if len(waiting) <= _BATCHES_AHEAD:
+            if len(waiting) <= ahead:
                 continue
             numbers, futures = waiting.popleft()
-            images = {
-                number: image
-                for number, future in zip(numbers, futures, strict=True)
-                if (image := future.result()) is not None
-            }
-            batch = np.zeros((0,), np.uint8)
-            if images:
-                first = next(iter(images.values()))
-                batch = np.zeros((batch_size, *first.shape), first.dtype)
-                batch[: len(images)] = list(images.values())
-            yield list(images), batch
+            yield _batch(dict(zip(numbers, futures, strict=True)), batch_size)
+    finally:
+        pool.shutdown(cancel_futures=True)  # after Ctrl-C nobody waits for what is not begun
+
+
+def _batch(
+    futures: Mapping[int, Future[np.ndarray | None]], batch_size: int
+) -> tuple[list[int], np.ndarray]:
+    """A batch of what threads decode, by number; see `_decode_ahead`."""
+    images = {
+        number: image
+        for number, future in futures.items()
+        if (image := future.result()) is not None
+    }
+    batch = np.zeros((0,), np.uint8)
+    if images:
+        first = next(iter(images.values()))
+        batch = np.zeros((batch_size, *first.shape), first.dtype)
+        batch[: len(images)] = list(images.values())
+    return list(images), batch
 
 
 def text_outputs(

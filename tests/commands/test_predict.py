@@ -5,6 +5,8 @@ import io
 import json
 import shutil
 import sys
+import threading
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,6 +16,7 @@ from kept_runs import kept_run
 from PIL import Image
 
 from fmkit.core import console
+from fmkit.core.machine import available_cores
 from fmkit.evaluation import new_inputs
 from fmkit.evaluation.progress import Progress
 from fmkit.train.features import engine
@@ -298,13 +301,65 @@ def test_photos_are_decoded_a_few_batches_ahead():
         return None if number % 5 == 0 else np.full((2, 2, 3), number, np.uint8)
 
     seen = []
-    for numbers, batch in new_inputs._decode_ahead(decode, 35, 4):
+    for numbers, batch in new_inputs._decode_ahead(decode, 35, 4, 2):
         assert len(begun) <= len(seen) + 5 + 4 * 3
         assert [int(row[0, 0, 0]) for row in batch[: len(numbers)]] == numbers
         assert len(batch) == 4
         seen += numbers
     assert seen == [number for number in range(35) if number % 5]
     assert sorted(begun) == list(range(35))
+
+
+def test_photos_that_nobody_waits_for_are_not_decoded():
+    begun, may_go_on = [], threading.Event()
+
+    def decode(number):
+        begun.append(number)
+        assert number < 4 or may_go_on.wait(10)
+        return np.zeros((2, 2, 3), np.uint8)
+
+    batches = new_inputs._decode_ahead(decode, 1000, 4, 100)
+    next(batches)
+    threading.Timer(0.1, may_go_on.set).start()
+    batches.close()
+    assert len(begun) <= 4 + available_cores()
+
+
+@pytest.mark.parametrize("kind", ["cpu", "gpu"])
+def test_keras_has_two_batches_at_a_time_on_a_cpu_and_their_outputs_come_in_order(kind):
+    running, most = [], []
+
+    def run(images):
+        running.append(1)
+        if images[0] == 1:  # on a CPU, until the next one has come
+            deadline = time.monotonic() + 5
+            while kind == "cpu" and len(running) < 2 and time.monotonic() < deadline:
+                time.sleep(0.001)
+        most.append(len(running))
+        running.pop()
+        return [10 * images]
+
+    chosen = engine.Engine("keras", "", None, run)
+    inference = SimpleNamespace(kind=kind, choose=lambda images, count: chosen)
+    batches = [([number] if number != 3 else [], np.array([number])) for number in range(6)]
+    outputs = list(new_inputs._run_ahead(inference, iter(batches), 6))
+    values = {numbers[0]: int(arrays[0][0]) for numbers, arrays in outputs if numbers}
+    assert values == {number: 10 * number for number in range(6) if number != 3}
+    assert max(most) == (2 if kind == "cpu" else 1)
+
+
+def test_an_error_of_the_network_in_another_thread_is_raised():
+    def run(images):
+        if images[0]:
+            raise ValueError("no memory")
+        return [images]
+
+    inference = SimpleNamespace(
+        kind="cpu", choose=lambda images, count: engine.Engine("keras", "", None, run)
+    )
+    batches = iter([([number], np.array([number])) for number in range(2)])
+    with pytest.raises(ValueError, match="no memory"):
+        list(new_inputs._run_ahead(inference, batches, 2))
 
 
 @pytest.mark.parametrize("name", ["images", "texts"])
