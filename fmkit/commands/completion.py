@@ -58,6 +58,8 @@ def completion(arguments: Sequence[str]) -> None:
         print(_SCRIPTS[arguments[0]], end="")
     else:
         example = 'Such as: eval "$(fmkit completion bash)"'
+        if not arguments:
+            raise ConfigError("fmkit completion needs a shell: bash, zsh or fish.", example)
         raise ConfigError(received("fmkit completion", " ".join(arguments), _SCRIPTS, example))
 
 

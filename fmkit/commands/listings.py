@@ -151,6 +151,5 @@ def _print_data(rows: list[dict[str, Any]]) -> None:
         stdout.print("\nYour own files, fmkit finetune PATH, are read by:")
         for row in own:
             indent = " " * 15
-            lines = textwrap.wrap(row["description"], 63)
-            text = f"\n  {indent}".join(lines)
-            stdout.print(f"  {escape_markup(row['name']):15}{escape_markup(text)}")
+            lines = map(escape_markup, textwrap.wrap(row["description"], 63))
+            stdout.print(f"  {escape_markup(row['name']):15}" + f"\n  {indent}".join(lines))

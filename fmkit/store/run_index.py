@@ -227,10 +227,12 @@ def is_named(text: str, root: Path) -> bool:
     """Whether a word is plainly one of the runs under `root`, as of `resolve`, and not a file."""
     if text == LAST or (Path(input_path(text)) / run_dir.STATUS).is_file():
         return True
-    if len(text) < _SHORTEST or os.path.lexists(text):
+    if not text or os.path.lexists(text):
         return False
+    is_part = len(text) >= _SHORTEST
     return any(
-        text in (run.id, run.name) or run.id.startswith(text) or run.id.endswith(text)
+        text in (run.id, run.name)
+        or (is_part and (run.id.startswith(text) or run.id.endswith(text)))
         for run in runs(root)
     )
 

@@ -200,6 +200,8 @@ RUN_WORDS = {
     "predict runs/finetune/2026-01-01_000101-abcdef photo.jpg":
         ("runs/finetune/2026-01-01_000101-abcdef", ["photo.jpg"]),
     "eval ab": (None, ["ab"]),
+    "eval ef": (None, ["ef"]),  # the end of an id, and too short for one
+    "predict me photo.jpg": ("me", ["photo.jpg"]),
     "predict photos": (None, ["photos"]),  # also the end of a run's id, but a folder first
     "generate model=smollm2 last": (None, ["last"]),
     "predict run=mine last": ("mine", ["last"]),
@@ -208,11 +210,12 @@ RUN_WORDS = {
 
 @pytest.mark.parametrize("line", RUN_WORDS)
 def test_a_word_that_names_a_run_is_the_run(line, typed, tmp_path):
-    for name in ("2026-01-01_000101-abcdef", "2026-01-01_000102-photos"):
+    names = {"ef": "mine", "me": "me"}
+    for name in ("2026-01-01_000101-abcdef", "2026-01-01_000102-photos", "2026-01-01_000103-me"):
         folder = tmp_path / "runs" / "finetune" / name
         folder.mkdir(parents=True)
         (folder / "status.json").write_text(
-            json.dumps({"state": "done", "name": name.replace("2026-01-01_000101-abcdef", "mine")})
+            json.dumps({"state": "done", "name": names.get(name[-2:], "photos")})
         )
     read = launch.parse_line(*line.split()[:1], line.split()[1:])
     assert (read.value("run"), read.paths) == RUN_WORDS[line]

@@ -45,6 +45,13 @@ def test_every_source_is_listed(listed):
     assert {name for name, row in rows.items() if row["examples"]} == packaged
 
 
+def test_no_line_of_the_sources_shows_an_escape(capsys):
+    assert main(["data"]) == 0
+    out = capsys.readouterr().out
+    assert "\\n" not in out
+    assert "inside.\n" in out  # the second line of a description
+
+
 @pytest.mark.parametrize("command", ["models", "data"])
 def test_what_is_not_installed_says_how(command, monkeypatch, capsys):
     monkeypatch.setattr(optional_packages, "is_installed", lambda module: False)

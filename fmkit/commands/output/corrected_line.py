@@ -93,6 +93,7 @@ def _first_settings(text: str, is_hint: bool) -> list[tuple[str, str]]:
     """
     for sentence in _parts(_SENTENCE, text):
         if _PROPOSAL.match(sentence) or (is_hint and _SETTING.match(sentence)):
+            has_sources = sentence.count("data=") > 1  # which read other files than the user's
             for clause in _parts(_CLAUSE, sentence):
                 settings: dict[str, str] = {}
                 for match in _SETTING.finditer(clause):
@@ -101,7 +102,7 @@ def _first_settings(text: str, is_hint: bool) -> list[tuple[str, str]]:
                     key, _, value = setting.partition("=")
                     if value and not value.startswith(".."):
                         settings.setdefault(key, setting)
-                if settings:
+                if settings and not (has_sources and "data" in settings):
                     return list(settings.items())
     return []
 

@@ -113,7 +113,10 @@ def _make_splits(
 ) -> tuple[dict[str, np.ndarray], list[Finding]]:
     """The splits, or none and why classes cannot be learned or splits cannot be made."""
     if not len(usable):
-        return {}, [Finding("classes", "", "No example is left that can be used.")]
+        why = "No example is left that can be used."
+        if getattr(config, "labels", "") == "numbers":
+            why += " The labels are read as numbers; for names of classes: task=classification"
+        return {}, [Finding("classes", "", why)]
     problems = class_checks.class_problems(usable, config)
     problems += target_checks.problems(usable)
     absent = np.setdiff1d(np.arange(len(usable.classes)), usable.labels)

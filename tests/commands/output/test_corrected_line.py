@@ -41,6 +41,11 @@ PROPOSALS = {
                     "as stage=lp_ft."),
         "photos data.batch_size=64 task=simclr stage=lp_ft",
     ),
+    "other sources, which need other files": (
+        ConfigError("It learns numbers. Use data=image_table or data=arrays; or "
+                    "task=classification."),
+        "photos data.batch_size=64 task=classification",
+    ),
     "what a setting would do": (
         ConfigError("Not there.", "runtime.jit=false compiles nothing."),
         "photos data.batch_size=64 runtime.jit=false",
