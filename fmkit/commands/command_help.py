@@ -140,14 +140,15 @@ COMMAND_HELP: dict[str, CommandHelp] = {
     ),
     "tokenizer": CommandHelp(
         {
+            "fmkit tokenizer train reviews.csv output=my_tokenizer": "byte-level BPE, like GPT-2",
             "fmkit tokenizer train data=text_files data.root=texts output=my_tokenizer":
-                "byte-level BPE, like GPT-2",
+                "the same on files of texts, with nothing guessed",
             "fmkit tokenizer train data=text_lines data.root=texts.txt output=my_tokenizer "
             "kind=word_piece lowercase=true size=8000": "WordPiece, like BERT",
             "fmkit pretrain task=masked_lm model=small_bert model.tokenizer=my_tokenizer "
             "data=text_files data.root=texts stage=scratch": "train a model that uses it",
         },
-        "train [GROUP=OPTION ...] [KEY=VALUE ...]",
+        "train [PATH] [GROUP=OPTION ...] [KEY=VALUE ...]",
     ),
     "runs": CommandHelp(
         {

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from fmkit.config import suggest, yaml_files
-from fmkit.config.registry import COMMAND_WORDS
+from fmkit.config.registry import COMMAND_WORDS, COMMANDS
 from fmkit.config.saved_config import shell_setting, shell_word
+from fmkit.config.schema.keys import field_types
 from fmkit.core import safe_yaml, sanitize
 from fmkit.core.errors import ConfigError, combine_messages, received, short_repr
 
@@ -33,7 +34,7 @@ MAX_JOBS = 1_000
 MAX_DEPTH = 20
 """Brackets inside each other in one override."""
 
-TAKE_PATHS = ("pretrain", "finetune", "check", "eval")
+TAKE_PATHS = ("pretrain", "finetune", "check", "eval", "tokenizer")
 """Commands that take the path of the data as a word, `fmkit finetune photos`."""
 
 TAKE_INPUTS = ("predict", "explain", "generate", "export")
@@ -107,7 +108,8 @@ def _foreign_flags(words: Sequence[str], command: str) -> dict[int, _ForeignFlag
         name, equals, value = word.lstrip("-").partition("=")
         name = name.replace("-", "_")
         is_name = name.replace(".", "_").isidentifier()
-        has_value = bool(following) and not following.startswith("-") and "=" not in following
+        has_value = bool(following) and not following.startswith("-")
+        has_value = has_value and ("=" not in following or os.path.lexists(following))
         takes_next = is_name and not equals and has_value
         value = following if takes_next else value or "true"
         flags[number] = _ForeignFlag(word, f"{name}={value}" if is_name else "", takes_next)
@@ -135,7 +137,7 @@ def parse(
     values = {number + 1 for number, flag in foreign.items() if flag.takes_next}
     words = [word for number, word in enumerate(typed) if number not in {*foreign, *values}]
     problems = []
-    paths = [word for word in words if command in TAKE_PATHS and _is_path(word)]
+    paths = [word for word in words if command in TAKE_PATHS and _is_path(word, command)]
     paths += [word for word in words if command in TAKE_INPUTS and _is_input(word)]
     words = [word for word in words if word not in paths]
     if len(words) > MAX_WORDS:
@@ -317,10 +319,17 @@ def _as_hydra_takes_it(word: str) -> str:
     return key + equals + _NUMBER.sub(whole, value)
 
 
-def _is_path(word: str) -> bool:
-    """Whether a word is a path or a bare name, rather than a flag or an override."""
+def _is_path(word: str, command: str) -> bool:
+    """Whether a word is a path or a bare name, rather than a flag or an override.
+
+    A path may look like an override, `a=b`, where that would set nothing that the command has.
+    """
     is_bare = "=" not in word and word[:1] not in ("", "-", "+", "~")
-    return is_bare or word.startswith(("/", "./", "../", "~/"))
+    if is_bare or word.startswith(("/", "./", "../", "~/")):
+        return True
+    top = re.split(r"[.=/@]", word.lstrip("+~"), maxsplit=1)[0]
+    is_key = top in (*field_types(COMMANDS[command]), "experiment", "hydra")
+    return not is_key and os.path.lexists(word)
 
 
 def _is_input(word: str) -> bool:

@@ -6,7 +6,6 @@ import dataclasses
 import io
 import itertools
 import os
-import shlex
 import sys
 import textwrap
 import warnings
@@ -17,7 +16,7 @@ from typing import Any
 from fmkit.config import compatibility, interpolation, objectives, rules, yaml_files
 from fmkit.config.command_line import CommandLine
 from fmkit.config.registry import BASES, COMMAND_WORDS, COMMANDS, config_class, config_classes
-from fmkit.config.saved_config import quote
+from fmkit.config.saved_config import quote, shell_word
 from fmkit.config.schema.commands import TrainConfig
 from fmkit.config.schema.keys import info_of, key_infos
 from fmkit.config.schema.task import JointConfig
@@ -129,8 +128,10 @@ def compose_all_jobs(
             with warnings.catch_warnings():  # of Hydra's own; what is wrong is an error here
                 warnings.simplefilter("ignore", UserWarning)
                 config = _composed(line, words)
-                typed = [COMMAND_WORDS.get(line.command, line.command), *words]
-                value = to_typed(config, shlex.join(typed), names, places)
+                own = words if line.multirun else line.typed or words
+                name = COMMAND_WORDS.get(line.command, line.command)
+                typed = " ".join([name, *map(shell_word, own)])
+                value = to_typed(config, typed, names, places)
             if inspect is not None:
                 inspect(value)
         except FmkitError as error:
@@ -264,7 +265,8 @@ def _missing(config: Any, key: str, command: str) -> str:
     node = OmegaConf.select(config, parent) if parent else config
     kind: Any = OmegaConf.get_type(node)
     meaning = key_infos(kind)[name].help if kind is not None else ""
-    return f"{key} is missing. {meaning} Example: fmkit {command} {key}=VALUE".replace("  ", " ")
+    example = f"{key}={'last' if key == 'run' else 'VALUE'}"
+    return f"{key} is missing. {meaning} Example: fmkit {command} {example}".replace("  ", " ")
 
 
 def _normalise(value: Any) -> None:

@@ -109,6 +109,9 @@ def settings_meant(
     key, _, value = setting.partition("=")
     types, phases = keys_of(line, names)
     takes_words = line.command in (*TAKE_PATHS, *TAKE_INPUTS)
+    names_path = suggest.SYNONYMS.get(key.rpartition(".")[2]) == ("root",)
+    if value == "true" and (names_path or key in (*_WORD_FLAGS, *_MODEL_FLAGS)):
+        return []  # nothing was named
     is_option = value in compose.option_names("data") and not os.path.lexists(value)
     if takes_words and key in _WORD_FLAGS and not is_option:
         return [value]
@@ -116,7 +119,7 @@ def settings_meant(
         return [saved_config.setting("run", value)]
     problem = suggest.problem_with(Assignment(key, value), types, phases)
     meant = [setting] if "unknown" not in problem else _meant(problem)
-    if takes_words and meant != [setting] and suggest.SYNONYMS.get(key) == ("root",):
+    if takes_words and meant != [setting] and names_path:
         return [value]
     pairs = [(name, text or value) for name, _, text in (word.partition("=") for word in meant)]
     return [

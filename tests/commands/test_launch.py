@@ -1,6 +1,7 @@
 """How a command starts, before anything is read: what a line inherits, and what it is taken for."""
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,13 @@ def test_a_run_without_adapters_leaves_the_rank_to_the_new_stage(capsys):
     folder = next(path.parent for path in OLD_RUN.rglob("status.json"))
     assert main(["finetune", f"init={folder}", "stage=lora", "--cfg", "job"]) == 0
     assert yaml.safe_load(capsys.readouterr().out)["model"]["lora_rank"] is None
+
+
+def test_a_tokenizer_is_trained_on_a_path(typed):
+    code, config, _ = typed("tokenizer train reviews.csv output=words")
+    assert code == 0
+    assert config["data"]["name"] == "text_table"
+    assert config["data"]["root"] == "reviews.csv"
 
 
 @pytest.fixture
@@ -158,6 +166,31 @@ def test_flags_for_the_data_the_labels_and_the_model_get_the_whole_line(line, ty
     assert main(line.split()) == 2
     _, _, corrected = " ".join(capsys.readouterr().err.split()).partition("Type: fmkit ")
     assert corrected == FLAGS_OF_WORDS[line]
+
+
+ODD_NAMES = (
+    "my photos", "Bob's", 'say "hi"', "Größe", "📷 pics", "a=b", "lr=1 x", "a,b", "c$d", "[x]",
+    "~x", "back\\slash", "100%", "#h", "a'b\"c",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_what_is_proposed_for_an_odd_path_can_be_pasted(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    rows = "".join(f"a text of {n} words,{'ab'[n % 2]}\n" for n in range(30))
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "data.csv").write_text(f"text,label\n{rows}")
+    launch.read_line("check", [name])
+    _, _, taken = capsys.readouterr().err.partition("as with: ")
+    line, _ = launch.read_line("check", shlex.split(taken.splitlines()[0]))
+    assert line.value("data.root") == f"{name}/data.csv"
+    for line in (["check", name, "ouput=out"], ["check", "--data", name], ["predict", name]):
+        assert main(line) == 2
+        _, _, proposed = capsys.readouterr().err.rpartition("fmkit ")
+        command, *words = shlex.split(proposed)
+        read = launch.parse_line(command, words)
+        assert read.paths == [name]
+        capsys.readouterr()
 
 
 MISSPELT = {

@@ -139,6 +139,12 @@ MISTAKES = [
     ("finetune data.augment=hevy", "'hevy'", "medium"),
     ("finetune data.root=photos", "data.root", "image_folder"),
     ("finetune data=image_folder", "data.root is missing", "folder"),
+    (
+        "tokenizer train data=text_lines data.root=a",
+        "output is missing",
+        "Example: fmkit tokenizer train data=text_lines data.root=a output=VALUE",
+    ),
+    ("eval", "run is missing", "Example: fmkit eval run=last"),
     ("check data=image_folder", "Example: fmkit check data=image_folder data.root=VALUE", ""),
     ("finetune data.val_fraction=0.6 data.test_fraction=0.6", "0.6", "below 1"),
     ("finetune model.image_size=1.5", "1.5", "a whole number"),

@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from fmkit.core import console, files, signals
-from fmkit.core.errors import ArtifactError, FmkitError, Interrupted, ResourceError, causes
+from fmkit.core.errors import (
+    ArtifactError,
+    ConfigError,
+    FmkitError,
+    Interrupted,
+    ResourceError,
+    causes,
+)
 from fmkit.store import run_dir
 from fmkit.store.run_dir import RunWriter
 from fmkit.store.run_reader import RunReader
@@ -54,6 +61,10 @@ def as_fmkit_error(
         )
         message = f"stopped by {signals.name_of(number)}{_position(folder)}."
         failure = Interrupted(message, hint, number)
+    elif isinstance(error, FileNotFoundError) and _is_folder_gone():
+        failure = ConfigError(
+            "the current folder no longer exists.", "Change into another, and type the line again."
+        )
     elif is_disk_full(error):
         failure = ResourceError(f"the disk is full: {error}.", _FREE_SPACE)
     elif is_out_of_memory(error):
@@ -67,6 +78,15 @@ def as_fmkit_error(
         )
     failure.__cause__ = error  # so that tracebacks in the log show what was raised first
     return failure
+
+
+def _is_folder_gone() -> bool:
+    """Whether the current folder was removed, so that no relative path means anything."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def record(run: RunWriter, error: BaseException) -> FmkitError:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from fmkit.cli import main
 from fmkit.commands.output import failures
 from fmkit.config.schema.commands import EvalConfig, PredictConfig, TrainConfig
 from fmkit.config.schema.data import DataConfig
@@ -175,3 +176,12 @@ def test_output_onto_a_full_disk_is_an_error_and_a_reader_that_leaves_is_not(wor
     result = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True)
     os.close(writer)
     assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_a_current_folder_that_is_gone_is_no_defect(tmp_path, monkeypatch, capsys):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    for line in (["runs"], ["check", "photos"], ["finetune", "--cfg", "job"]):
+        assert main(line) == 2
+        assert "the current folder no longer exists" in capsys.readouterr().err
