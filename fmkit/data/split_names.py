@@ -1,7 +1,7 @@
 """Names of splits in folders, files, sheets and tables."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
@@ -53,6 +53,20 @@ def split_of(name: str) -> str:
     *folders, file = name.split("/")
     parts = (Path(file).suffix, Path(file.removesuffix(".gz")).stem, *reversed(folders))
     return next(filter(None, map(split_of_name, parts)), "")
+
+
+def numbered_splits(counts: Mapping[str, int]) -> dict[str, str]:
+    """The splits that 0, 1 and 2 are in a column, as in CelebA's `partition`; else nothing.
+
+    They are where the column has these alone, and more than half of the rows are 0, of training;
+    folds of cross-validation are of about one size.
+
+    Args:
+        counts: number of rows by cell.
+    """
+    if counts.keys() != {"0", "1", "2"} or 2 * counts["0"] <= sum(counts.values()):
+        return {}
+    return {"0": "train", "1": "val", "2": "test"}
 
 
 def named_splits(names: Sequence[str]) -> list[str]:

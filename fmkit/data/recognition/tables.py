@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from fmkit.data.recognition.result import Recognised, Request, recognised
 from fmkit.data.sources import photo_search
 from fmkit.data.sources.paths import find_file
 from fmkit.data.sources.photo_folders import folders_beside, photo_folder
+from fmkit.data.split_names import numbered_splits
 
 _FORMAT = ("encoding", "quotes", "header", "sheet")
 _LINE_KEYS = ("text_column", *_FORMAT)
@@ -74,12 +76,32 @@ def recognise_table(request: Request, path: Path) -> Recognised:
     missing = "" if is_found else _add_image_root(table, path, columns, format)
     keys = vars(config_class("data", table.source)())
     table.keys |= {key: value for key, value in format.items() if key in keys}
+    numbers = _add_numbered_splits(request, table, path, columns, format)
     result = _labelled_table(request, path, table, columns)
     result.missing = missing
+    result.reason += numbers
     result.reason += ", without a header" if format.get("header") is False else ""
     doubts = [*filter(None, [doubt]), *_doubts(request, path, table, columns)]
     result.reason += f" ({'; '.join(doubts)})" if doubts else ""
     return result
+
+
+def _add_numbered_splits(
+    request: Request, table: Roles, path: Path, columns: Columns, format: Mapping[str, Any]
+) -> str:
+    """Add a column that has splits as 0, 1 and 2, as a remark."""
+    keys = vars(config_class("data", table.source)())
+    if not table.has_labels or "split_column" not in keys:
+        return ""
+    if "split_column" in {*table.keys, *request.chosen}:
+        return ""
+    for name in columns:
+        if numbers_splits(name, columns[name]):
+            counts = Counter(_whole_column(path, name, format))
+            if numbered_splits(counts):
+                table.keys["split_column"] = name
+                return f" with splits ({name}: 0 is train, 1 is val, 2 is test)"
+    return ""
 
 
 def _doubts(request: Request, path: Path, table: Roles, columns: Columns) -> list[str]:

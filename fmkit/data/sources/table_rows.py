@@ -7,6 +7,7 @@ N rows, K labels or numbers of each.
 import contextlib
 import dataclasses
 import itertools
+from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from fmkit.data.formats.parquet_table import PARQUET
 from fmkit.data.sources.label_readers import label_reader
 from fmkit.data.sources.paths import name_findings
 from fmkit.data.sources.table_files import TableFile, tables_at
-from fmkit.data.split_names import split_of_name
+from fmkit.data.split_names import numbered_splits, split_of_name
 
 TableConfig = ImageTableData | TextTableData | TokenTableData
 
@@ -78,6 +79,7 @@ class UsableRows:
     def __init__(self, config: TextTableData | ImageTableData, columns: Sequence[str]) -> None:
         self._config, self._labels = config, label_reader(config)
         self._content = list(columns)
+        self._numbered: dict[str, str] = {}  # splits by their number in the column of splits
         self.columns = [*columns, *self._labels.columns, *split_columns(config)]
         self.list_columns = self._labels.columns
         self.ids: list[str] = []
@@ -96,6 +98,7 @@ class UsableRows:
 
         files, findings = tables_at(config.root, self._labels.columns, has_columns, self._content)
         self.findings += findings
+        self._numbered = self._numbered_splits(files) if config.split_column else {}
         if self._labels.looks_first:
             self._labels.look_at([row.cells for file in files for row in self._first_rows(file)])
         return files
@@ -113,6 +116,22 @@ class UsableRows:
             return [*itertools.islice(rows, _LOOKED_AT)]
         return []
 
+    def _numbered_splits(self, files: Sequence[TableFile]) -> dict[str, str]:
+        config, column = self._config, str(self._config.split_column)
+        first = [row.cells.get(column, "") for file in files for row in self._first_rows(file)]
+        if not first or not all(map(str.isdecimal, first)):
+            return {}
+        counts = Counter[str]()
+        encoding, quotes = getattr(config, "encoding", "utf-8"), getattr(config, "quotes", True)
+        with contextlib.suppress(DataError, ConfigError):  # reported where all rows are read
+            for file in files:
+                rows = tables.read(
+                    file.path, [column], "", encoding, quotes,
+                    header=config.header, sheet=config.sheet,
+                )  # fmt: skip
+                counts.update(row.cells.get(column, "") for row in rows)
+        return numbered_splits(counts)
+
     def read_labels(
         self, cells: Mapping[str, str], split: str
     ) -> tuple[tuple[Hashable, str, str], list[str]]:
@@ -122,6 +141,9 @@ class UsableRows:
             split: of its file or sheet.
         """
         target, problems = self._labels.read(cells)
+        if self._numbered:
+            name = str(self._config.split_column)
+            cells = {**cells, name: self._numbered.get(cells[name], cells[name])}
         split, group, split_problems = split_and_group(cells, self._config, split)
         return (target, split, group), [*problems, *split_problems]
 

@@ -336,6 +336,24 @@ def test_a_table_of_splits_alone_says_where_the_labels_are(celeba):
         assert "join both by image_id" in caught.value.hint
 
 
+@pytest.mark.parametrize("source", ["image_table", "text_table"])
+def test_splits_by_number_are_used_where_most_rows_are_0(source, tmp_path):
+    names = [f"{k}.png" for k in range(300)]
+    for name in names if source == "image_table" else ():
+        (tmp_path / name).touch()
+    numbers = [0] * 250 + [1] * 20 + [2] * 30  # the first rows are all of training
+    texts = [f"some text with number {k}" for k in range(300)]
+    content = {"image_table": ("file", names), "text_table": ("text", texts)}
+    column, values = content[source]
+    frame = pd.DataFrame({column: values, "kind": [*"abc"] * 100, "partition": numbers})
+    frame.to_csv(tmp_path / "list.csv", index=False)
+    result = recognise(Request("data"), tmp_path / "list.csv")
+    assert "partition: 0 is train, 1 is val, 2 is test" in result.reason
+    assert result.settings["data"] == source
+    examples = listed(result.settings)
+    assert [*examples.splits] == ["train"] * 250 + ["val"] * 20 + ["test"] * 30
+
+
 def test_splits_by_number_beside_labels_are_named(tmp_path):
     names = [f"{k}.png" for k in range(9)]
     photos(tmp_path, *names)
