@@ -72,7 +72,9 @@ def prepare(config: RuntimeConfig) -> Devices:
 def _accelerators() -> tuple[str, tuple[str, ...], float]:
     """Kind, device names, and a GPU's compute capability (0 for a CPU)."""
     if keras.backend.backend() != "tensorflow":
-        names = tuple(keras.distribution.list_devices("gpu"))
+        names: tuple[str, ...] = ()
+        with contextlib.suppress(RuntimeError):  # JAX raises where it has no platform of that kind
+            names = tuple(keras.distribution.list_devices("gpu"))
         return ("gpu", names, 8.0) if names else ("cpu", ("cpu:0",), 0.0)
     import tensorflow as tf
 

@@ -248,3 +248,16 @@ def test_the_same_command_gives_the_same_bytes(tmp_path):
              for name in (checkpoint.WEIGHTS, checkpoint.TRAINING)]  # fmt: skip
     for name in names:
         assert (one / name).read_bytes() == (two / name).read_bytes(), name
+
+
+def test_jax_without_a_gpu_uses_the_cpu(monkeypatch):
+    """JAX raises where it has no device of a kind, where Keras promises an empty list."""
+
+    def none(kind):
+        raise RuntimeError(f"Unknown backend: {kind!r} requested, but no platforms are present.")
+
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    monkeypatch.setattr(keras.distribution, "list_devices", none)
+    assert devices._accelerators() == ("cpu", ("cpu:0",), 0.0)
+    monkeypatch.setattr(keras.distribution, "list_devices", lambda kind: [f"{kind}:0"])
+    assert devices._accelerators() == ("gpu", ("gpu:0",), 8.0)
