@@ -1,4 +1,4 @@
-"""`fmkit cache`: list and clear cached backbone features."""
+"""`fmkit cache`: list and clear cached backbone features, and clear photos out of parquet files."""
 
 import datetime
 import re
@@ -8,7 +8,7 @@ from typing import Any
 from fmkit.commands.options import parse_words
 from fmkit.commands.output import json_output
 from fmkit.commands.output.run_tables import Rows
-from fmkit.core import console
+from fmkit.core import console, files
 from fmkit.core.errors import ConfigError, ResourceError, plural, received
 from fmkit.store import array_cache
 from fmkit.store.array_cache import ArrayCache, Entry
@@ -85,14 +85,29 @@ def _clear(store: ArrayCache, entries: Sequence[Entry], words: Sequence[str]) ->
             raise ConfigError(received("fmkit cache clear", word, allowed))
         keys += matches
     removed, in_use = store.clear(keys if words else None)
+    photos = size = photos_in_use = 0
     if not words:
         array_cache.clear_scans(store.folder.parent)
+        photos, size, photos_in_use = array_cache.clear_photos(store.folder.parent)
     folder, count = console.escape_markup(str(store.folder)), plural(removed, "entry", "entries")
+
+    def view() -> None:
+        console.stdout.print(f"{count} removed from {folder}")
+        if photos:
+            of = f"the photos of {plural(photos, 'parquet column')}, {files.format_bytes(size)}"
+            console.stdout.print(f"{of}, removed from {folder.removesuffix('features')}photos")
+
     json_output.show(
         "cache_cleared",
-        {"folder": store.folder, "removed": removed, "in_use": in_use},
-        lambda: console.stdout.print(f"{count} removed from {folder}"),
-    )
+        {
+            "folder": store.folder, "removed": removed, "in_use": in_use,
+            "photos": {"removed": photos, "bytes": size, "in_use": photos_in_use},
+        },
+        view,
+    )  # fmt: skip
+    if photos_in_use:
+        count = plural(photos_in_use, "parquet column is", "parquet columns are")
+        console.warning(f"the photos of {count} in use, not removed.")
     if in_use:
         count = plural(in_use, "entry is", "entries are")
         console.warning(f"{count} in use by a run, not removed.")

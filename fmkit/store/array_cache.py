@@ -40,6 +40,9 @@ SCANS = "scans.sqlite"
 """The file beside the features with the checks of images (`data/quality/scan_cache`)."""
 DOCUMENTS = "documents"
 """The folder beside the features with the checks of documents (`data/quality/document_checks`)."""
+PHOTOS = "photos"
+"""The folder beside the features with photos out of parquet files (`data/formats/parquet_photos`),
+a folder a file, with a lock each as entries have it."""
 
 
 def clear_scans(root: Path) -> None:
@@ -51,6 +54,40 @@ def clear_scans(root: Path) -> None:
         shutil.rmtree(root / folder, ignore_errors=True)
     for suffix in ("", "-journal"):
         (root / f"{SCANS}{suffix}").unlink(missing_ok=True)
+
+
+def clear_photos(root: Path) -> tuple[int, int, int]:
+    """Delete photos out of parquet files; how many folders, their bytes, and how many are in use.
+
+    Commands take them out again where they need them.
+    """
+    removed = total = in_use = 0
+    for folder in _folders(root / PHOTOS):
+        size = sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())
+        if _remove_if_free(folder):
+            removed, total = removed + 1, total + size
+        else:
+            in_use += 1
+    return removed, total, in_use
+
+
+def _folders(parent: Path) -> list[Path]:
+    """Entries and leftovers in a folder, which need not be there."""
+    if not parent.is_dir():
+        return []
+    return [
+        path for path in parent.iterdir() if path.is_dir() and not path.name.startswith(".trash-")
+    ]
+
+
+def _remove_if_free(folder: Path) -> bool:
+    """Delete an entry, or a leftover such as `.tmp-KEY-PID`, unless its key is locked."""
+    key = folder.name.split("-")[1] if folder.name.startswith(".") else folder.name
+    with Lock(folder.parent / f"{key}.lock") as lock:
+        if not lock.try_acquire(exclusive=True):
+            return False
+        atomic_dir.remove(folder)
+    return True
 
 
 def key_of(facts: dict[str, Any]) -> str:
@@ -248,33 +285,21 @@ class ArrayCache:
         for leftover in self.folder.glob(".trash-*"):
             shutil.rmtree(leftover, ignore_errors=True)
         for leftover in (*self.folder.glob(".tmp-*"), *self.folder.glob(".old-*")):
-            self._remove_if_free(leftover)
+            _remove_if_free(leftover)
         entries = self.entries()
         total = sum(entry.bytes for entry in entries)
         for entry in reversed(entries):
             if total + bytes_needed <= self.limit_bytes:
                 return
-            if self._remove_if_free(entry.folder):
+            if _remove_if_free(entry.folder):
                 total -= entry.bytes
 
     def clear(self, keys: Sequence[str] | None = None) -> tuple[int, int]:
         """Delete entries that are not in use; how many were deleted and how many were in use."""
-        if not self.folder.is_dir():
-            return 0, 0
-        folders = [path for path in self.folder.iterdir() if path.is_dir()]
-        names = [path.name for path in folders if not path.name.startswith(".trash-")]
-        selected = names if keys is None else [name for name in names if name in keys]
-        removed = sum(self._remove_if_free(self.folder / name) for name in selected)
+        folders = _folders(self.folder)
+        selected = folders if keys is None else [path for path in folders if path.name in keys]
+        removed = sum(map(_remove_if_free, selected))
         return removed, len(selected) - removed
-
-    def _remove_if_free(self, folder: Path) -> bool:
-        """Delete an entry, or a leftover such as `.tmp-KEY-PID`, unless its key is locked."""
-        key = folder.name.split("-")[1] if folder.name.startswith(".") else folder.name
-        with Lock(self.folder / f"{key}.lock") as lock:
-            if not lock.try_acquire(exclusive=True):
-                return False
-            atomic_dir.remove(folder)
-        return True
 
 
 def read_entry(folder: Path) -> Entry | None:

@@ -16,8 +16,13 @@ from fmkit.core.errors import plural
 from fmkit.data.formats import file_type
 from fmkit.data.formats.parquet_table import PARQUET, ParquetTable
 from fmkit.data.formats.text_files import file_ending
+from fmkit.store.array_cache import PHOTOS
+from fmkit.store.lock import Lock
 
 _ENDINGS = {"JPEG": ".jpg"}
+
+_locks: dict[Path, Lock] = {}
+"""Of folders that this process reads, until it ends: `fmkit cache clear` leaves them alone."""
 
 
 def photo_columns(path: Path) -> list[str]:
@@ -40,9 +45,12 @@ def photo_files(path: Path, column: str) -> list[str]:
     """
     status, table = path.stat(), ParquetTable(str(path))
     facts = f"{files.absolute_path(path)}\0{status.st_size}\0{status.st_mtime_ns}\0{column}"
-    folder = files.cache_folder() / "photos" / hashlib.sha256(facts.encode()).hexdigest()[:32]
+    folder = files.cache_folder() / PHOTOS / hashlib.sha256(facts.encode()).hexdigest()[:32]
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if folder not in _locks:
+        _locks[folder] = Lock(folder.with_name(f"{folder.name}.lock"))
+        _locks[folder].try_acquire(exclusive=False)
     if not folder.is_dir():
-        folder.parent.mkdir(parents=True, exist_ok=True)
         files.require_free_space(folder.parent, status.st_size)
         count = plural(table.row_count, "photo")
         with (

@@ -13,7 +13,9 @@ from PIL import Image
 from fmkit.cli import main
 from fmkit.config.schema.commands import PredictConfig
 from fmkit.config.schema.data import ImageTableData, TextTableData
+from fmkit.core import files
 from fmkit.core.errors import DataError
+from fmkit.data.formats import parquet_photos
 from fmkit.data.predict_photos import read_photos
 from fmkit.data.sources.registry import collect
 
@@ -118,3 +120,19 @@ def test_a_source_of_texts_says_what_they_are(tmp_path):
     path = write(tmp_path / "a.parquet", range(2))
     with pytest.raises(DataError, match="has photos in it, not texts: data=image_table"):
         collect(TextTableData(root=str(path), text_column="image"))
+
+
+def test_clearing_the_cache_removes_them_unless_a_process_reads_them(tmp_path, fmkit):
+    path = write(tmp_path / "train.parquet", range(4))
+    paths = collect(config(path)).content.paths
+    size = sum(Path(photo).stat().st_size for photo in paths)
+    code, out, err = fmkit("cache", "clear", "--json")
+    assert json.loads(out)["photos"] == {"removed": 0, "bytes": 0, "in_use": 1}
+    assert "the photos of 1 parquet column is in use, not removed" in err
+    assert Path(paths[0]).exists()
+    parquet_photos._locks.popitem()[1].close()  # as the end of the process does
+    code, out, err = fmkit("cache", "clear")
+    assert (code, "in use" in err) == (0, False)
+    assert f"the photos of 1 parquet column, {files.format_bytes(size)}, removed from" in out
+    assert not Path(paths[0]).exists()
+    assert first_pixels(collect(config(path))) == [0, 20, 40, 60]  # taken out again
