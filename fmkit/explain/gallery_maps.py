@@ -10,6 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from fmkit.core import registry
+from fmkit.core.modalities import modality_entry
+from fmkit.data.examples import Content
 from fmkit.explain import grad_cam, pictures
 from fmkit.explain.maps import Settings
 from fmkit.explain.network import Network, feature_maps
@@ -44,12 +47,33 @@ def drawer(assembly: Any, side: int, seconds: float, log: Callable[[str], object
                 return []
             network = Network(assembly.model, spec.annotations or "classes")
             photos = _pixels(assembly.loader, positions)
-            return overlays(network, photos, side, SHARE * seconds)
+            drawn = overlays(network, photos, side, SHARE * seconds)
+            if assembly.config.data.resize == "squash":
+                drawn = as_wide_as_photos(drawn, assembly.examples.content, positions, side)
+            return drawn
         except Exception:  # a plugin's model may be of any kind
             log(f"report, heat maps of photos: {traceback.format_exc()}")
             return []
 
     return draw
+
+
+def as_wide_as_photos(
+    drawn: Sequence[Any], content: Content, positions: Sequence[int], side: int
+) -> list[Any]:
+    """Square pictures of photos that were squashed, at the shape that the photos have.
+
+    Args:
+        drawn: of the first photos.
+        content: of the data set.
+        positions: of the photos in it.
+        side: the longer one, in pixels.
+    """
+    thumbnail = registry.load(modality_entry(content.modality).thumbnail)
+    return [
+        picture.resize(thumbnail(content, position, side).size)
+        for picture, position in zip(drawn, positions, strict=False)
+    ]
 
 
 def overlays(network: Network, photos: np.ndarray, side: int, seconds: float) -> list[Any]:

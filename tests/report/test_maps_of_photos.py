@@ -1,8 +1,12 @@
 """Heat maps beside the photos of the galleries: as many as there is time for, and no others."""
 
+import base64
+import io
+
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 from fmkit.data.content.images import ImageArray
 from fmkit.data.examples import Examples
@@ -67,6 +71,24 @@ def test_the_map_is_over_the_place_that_decides():
     assert top >= 60
     assert left < 20
     assert picture.size == (80, 80)
+
+
+def test_a_map_of_a_squashed_photo_has_the_shape_of_the_photo():
+    wide = ImageArray(np.zeros((3, 20, 60, 3), np.uint8))
+    square = [Image.new("RGB", (48, 48)) for _ in range(2)]
+    shapes = [
+        picture.size for picture in gallery_maps.as_wide_as_photos(square, wide, [2, 0, 1], 48)
+    ]
+    assert len(shapes) == 2
+    thumbnail = samples.of_examples(examples_of(wide), ["1"])["1"]["image"]
+    with Image.open(io.BytesIO(base64.b64decode(thumbnail.partition(",")[2]))) as picture:
+        assert picture.size == (160, 53)
+    assert all(width == 3 * height for width, height in shapes)
+
+
+def examples_of(content):
+    names = tuple(map(str, range(len(content))))
+    return Examples(names, np.zeros(len(names), np.int32), ("x",), content)
 
 
 def test_maps_are_kept_with_the_photos_the_worst_mistake_first(tmp_path, monkeypatch):

@@ -102,7 +102,11 @@ def thumbnail(content: Content, index: int, side: int) -> Image.Image:
         Exception: whatever is wrong with the file.
     """
     if isinstance(content, ImageArray):
-        return Image.fromarray(from_array(content.pixels[index], side, "pad"))
+        padded = Image.fromarray(from_array(content.pixels[index], side, "pad"))
+        rows, columns = content.pixels[index].shape[:2]
+        width, height = (max(1, side * part // max(rows, columns)) for part in (columns, rows))
+        left, top = (side - width) // 2, (side - height) // 2
+        return padded.crop((left, top, left + width, top + height))
     if not isinstance(content, ImageFiles):
         raise TypeError(f"{type(content).__name__} has no images")
     with open_regular(content.paths[index]) as stream, open_image(stream) as image:
