@@ -22,7 +22,7 @@ def problem(trained: LoadedRun) -> str:
 
 def smallest_change(
     answers: Answers, outputs: Callable[[Sequence[Parts]], np.ndarray], parts: int, most: int,
-    target: int | None,
+    target: int | None, groups: Sequence[int] | None = None, costs: Sequence[float] | None = None,
 ) -> tuple[Change, dict[str, Any]]:  # fmt: skip
     """Search for the fewest parts whose removal turns the answer, and make the answer of them.
 
@@ -32,6 +32,7 @@ def smallest_change(
         parts: how many there are.
         most: that may be removed.
         target: what the answer is to turn into; see `Answers.margins`.
+        groups, costs: of the parts; see `smallest_change.search`.
 
     Returns:
         The change, and for JSON: the answer and its `value`, a probability, whether it `turned`,
@@ -40,7 +41,11 @@ def smallest_change(
     first = outputs([frozenset()])
     if answers.kind == "classes" and target == int(first[0].argmax()):
         target = None  # it is that class already: away from it
-    change = search(parts, lambda sets: answers.margins(outputs(sets), first[0], target), most)
+
+    def margins(sets: Sequence[Parts]) -> np.ndarray:
+        return answers.margins(outputs(sets), first[0], target)
+
+    change = search(parts, margins, most, groups, costs)
     last = outputs([frozenset(change.parts)])
     # Asked once more, as the changed input alone: the answer that a user would get for it.
     explained = answers.targets(first, target if answers.kind == "sets" else None)

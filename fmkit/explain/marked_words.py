@@ -3,8 +3,8 @@
 W words.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from markupsafe import Markup, escape
@@ -33,6 +33,7 @@ mark.for3, mark.against3 { text-decoration-thickness: 4px; }
 mark.for3 { background: color-mix(in srgb, var(--good) 16%, transparent); }
 mark.against3 { background: color-mix(in srgb, var(--bad) 16%, transparent); }
 del { color: var(--bad); }
+ins { color: var(--good); }
 """
 """What `as_html` looks like, in a page that has the colours `--good` and `--bad`."""
 
@@ -46,12 +47,14 @@ class Piece:
         score: of the word; 0 where it is not marked.
         level: 1 to `LEVELS`, below 0 where the word speaks against the answer; 0: not marked.
         is_removed: whether the word was left out.
+        is_inserted: whether it is not in the text, and took the place of the word before it.
     """
 
     text: str
     score: float = 0.0
     level: int = 0
     is_removed: bool = False
+    is_inserted: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ class MarkedText:
         scores: of the words, (W,); 0 of those that are not read.
         removed: positions of words that were left out.
         sides: what words with scores above and below 0 do.
+        replaced: by positions of `removed`, the words in their places.
     """
 
     name: str
@@ -73,6 +77,7 @@ class MarkedText:
     scores: np.ndarray
     removed: Collection[int] = ()
     sides: tuple[str, str] = ("for", "against")
+    replaced: Mapping[int, str] = field(default_factory=dict)
 
     def pieces(self, longest: int | None = None) -> list[Piece]:
         """The text in pieces, a blank line between the two of a pair.
@@ -84,7 +89,7 @@ class MarkedText:
         room = longest
         for piece in self._pieces():
             if room is not None and len(piece.text) > room:
-                is_marked = piece.level or piece.is_removed
+                is_marked = piece.level or piece.is_removed or piece.is_inserted
                 return [*shown, Piece(f"{'' if is_marked else piece.text[:room]} …")]
             room = None if room is None else room - len(piece.text)
             shown.append(piece)
@@ -95,10 +100,15 @@ class MarkedText:
         for number, text in enumerate(self.words.texts):
             if number:
                 yield Piece("\n\n")
-            yield from split(text, [
+            own = [(k, word) for k, word in enumerate(self.words.words) if word.text == number]
+            removed = iter([k for k, _ in own if k in self.removed])
+            for piece in split(text, [
                 (word.begin, word.end, float(self.scores[k]), int(levels[k]), k in self.removed)
-                for k, word in enumerate(self.words.words) if word.text == number
-            ])  # fmt: skip
+                for k, word in own
+            ]):  # fmt: skip
+                yield piece
+                if piece.is_removed and (new := self.replaced.get(next(removed))):
+                    yield Piece(new, is_inserted=True)
 
     def strongest(self, sign: int) -> list[tuple[str, float]]:
         """Marked words that speak for (1) or against (-1) the answer, the strongest first."""
@@ -117,7 +127,8 @@ class MarkedText:
         return lines
 
     def as_rich(self, longest: int = 2000) -> Text:
-        """For a terminal; words that were left out are in `[- -]`, too, as `git diff` has them."""
+        """For a terminal; words that were left out are in `[- -]` and those in their place in
+        `{+ +}`, too, as `git diff --word-diff` has them."""
         shown = Text()
         shown.append(sanitize.escape_invisible(self.name), style="bold")
         shown.append(f"  {sanitize.escape_invisible(self.about)}\n")
@@ -125,6 +136,8 @@ class MarkedText:
             text = sanitize.escape_invisible(piece.text, keep="\n\t")
             if piece.is_removed:
                 shown.append(f"[-{text}-]", style="red strike")
+            elif piece.is_inserted:
+                shown.append(f"{{+{text}+}}", style="green")
             else:
                 styles = _FOR if piece.level > 0 else _AGAINST
                 shown.append(text, style=styles[abs(piece.level) - 1] if piece.level else None)
@@ -163,7 +176,7 @@ def strengths(scores: np.ndarray) -> np.ndarray:
 
 
 def as_html(pieces: Sequence[Piece]) -> Markup:
-    """Pieces as HTML, every text escaped: `mark` of the classes `for1` to `against3`, and `del`.
+    """Pieces as HTML, every text escaped: `mark` of the classes `for1` to `against3`, `del`, `ins`.
 
     What these look like is in the page: a line below the word, solid for and dashed against the
     answer, the thicker the stronger.
@@ -173,6 +186,8 @@ def as_html(pieces: Sequence[Piece]) -> Markup:
         text = escape(sanitize.escape_invisible(piece.text, keep="\n\t"))
         if piece.is_removed:
             parts.append(Markup("<del>{}</del>").format(text))
+        elif piece.is_inserted:
+            parts.append(Markup(" <ins>{}</ins>").format(text))
         elif piece.level:
             name = f"{'for' if piece.level > 0 else 'against'}{abs(piece.level)}"
             mark = Markup('<mark class="{}" title="{}">{}</mark>')

@@ -156,8 +156,8 @@ _OF_TEXTS: dict[str, Method] = {
         "Occlusion", "Li et al. 2016, arXiv:1612.08220", _TEXTS, "fmkit.explain.texts:occlusion"),
     **_SHARED,
     "counterfactual": Method(
-        "Counterfactual removal of words", "Martens and Provost 2014, MIS Quarterly 38:1",
-        "fmkit.explain.texts:counterfactual", "", "fmkit.explain.counterfactual:problem"),
+        "Counterfactual words", "Martens and Provost 2014, MIS Quarterly 38:1",
+        "fmkit.explain.text_changes:explain", "", "fmkit.explain.counterfactual:problem"),
 }  # fmt: skip
 METHODS: dict[str, dict[str, Method]] = {"image": _OF_PHOTOS, "text": _OF_TEXTS}
 """By modality and name, those that `auto` prefers first."""

@@ -8,6 +8,7 @@ evidence counterfactual, arxiv.org/abs/2004.07511) for photos.
 P parts, N sets of them.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -22,6 +23,7 @@ _WIDTH = 3
 """Sets of a size that are extended."""
 _CANDIDATES = 25
 """Parts that sets are extended by: those whose removal alone costs the answer most."""
+_OF_A_GROUP = 2  # such parts
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,13 @@ class Change:
     tried: int
 
 
-def search(parts: int, margins: Margins, most: int) -> Change:
+def search(
+    parts: int,
+    margins: Margins,
+    most: int,
+    groups: Sequence[int] | None = None,
+    costs: Sequence[float] | None = None,
+) -> Change:
     """Remove as few parts as turn the answer.
 
     All single parts are tried first, then sets of two, and so on: the three sets of a size that
@@ -58,6 +66,9 @@ def search(parts: int, margins: Margins, most: int) -> Change:
         parts: P.
         margins: asks the model.
         most: parts that may be removed.
+        groups: of each part, where parts are changes that exclude each other: of a group one.
+        costs: of each part; of sets of a size that turn the answer the cheapest is taken, and of
+            equally cheap ones that which turns it most clearly.
     """
     known: dict[Parts, float] = {}
 
@@ -72,21 +83,44 @@ def search(parts: int, margins: Margins, most: int) -> Change:
     (best,) = ask([frozenset()])
     before = known[best]
     singles = ask(frozenset([part]) for part in range(parts)) if most > 0 else []
-    candidates, sets = singles[:_CANDIDATES], singles
+    candidates, sets = _diverse(singles, groups)[:_CANDIDATES], singles
     for _ in range(min(most, parts)):
         best = min(best, sets[0], key=known.__getitem__)
         if known[best] < 0:
+            turning = (one for one in sets if known[one] < 0)
+            best = min(turning, key=lambda one: (_total(costs, one), known[one]))
             best = _needed(best, ask, known)
             break
-        sets = ask(
-            {kept | part for kept in sets[:_WIDTH] for part in candidates} - {*sets[:_WIDTH]}
-        )
+        extended = {kept | part for kept in sets[:_WIDTH] for part in candidates}
+        sets = ask(one for one in extended - {*sets[:_WIDTH]} if _is_possible(groups, one))
         if not sets:
             break
     turned = known[best] < 0
     return Change(
         tuple(sorted(best)), turned, turned and len(best) <= 2, before, known[best], len(known)
     )
+
+
+def _diverse(singles: Sequence[Parts], groups: Sequence[int] | None) -> list[Parts]:
+    """Of each group the first parts alone, so that one group does not take all places."""
+    if groups is None:
+        return list(singles)
+    taken, chosen = Counter[int](), []
+    for one in singles:
+        (part,) = one
+        taken[groups[part]] += 1
+        if taken[groups[part]] <= _OF_A_GROUP:
+            chosen.append(one)
+    return chosen
+
+
+def _total(costs: Sequence[float] | None, parts: Parts) -> float:
+    return 0.0 if costs is None else sum(costs[part] for part in sorted(parts))
+
+
+def _is_possible(groups: Sequence[int] | None, parts: Parts) -> bool:
+    """Whether no two parts are of one group."""
+    return groups is None or len({groups[part] for part in parts}) == len(parts)
 
 
 def _needed(

@@ -5,7 +5,7 @@ n tokens of a text, W words of it.
 """
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,12 +64,17 @@ class TextWords:
 
         Two spaces in a row would be a token of their own in some vocabularies.
         """
-        words = (self.words[position] for position in sorted(set(positions)))
-        chosen = [word for word in words if word.end <= len(self.texts[word.text])]
+        return self.edited(dict.fromkeys(positions))
+
+    def edited(self, edits: Mapping[int, str | None]) -> tuple[str, ...]:
+        """The texts with other words at some positions; None leaves the word out, as `without`."""
+        chosen = [(self.words[position], edits[position]) for position in sorted(edits)]
         return tuple(
-            _remove(text, [word for word in chosen if word.text == number])
+            _edit(text, [
+                (word, new) for word, new in chosen if word.text == number and word.end <= len(text)
+            ])
             for number, text in enumerate(self.texts)
-        )
+        )  # fmt: skip
 
     def only(self, positions: Collection[int]) -> tuple[str, ...]:
         """The texts with no other words than those at some positions."""
@@ -102,10 +107,12 @@ def _joined(text: str, spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]
     return joined
 
 
-def _remove(text: str, words: Sequence[Word]) -> str:
-    for word in reversed(words):
+def _edit(text: str, edits: Sequence[tuple[Word, str | None]]) -> str:
+    for word, new in reversed(edits):
         before, after = text[: word.begin], text[word.end :]
-        if before[-1:].isspace() and (not after or after[0].isspace()):
+        if new is not None:
+            before += new
+        elif before[-1:].isspace() and (not after or after[0].isspace()):
             before = before[:-1]
         elif not before:
             after = re.sub(r"^\s", "", after)

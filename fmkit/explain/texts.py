@@ -1,4 +1,4 @@
-"""Explanations of texts: how much each word speaks for an answer, and which words turn it.
+"""Explanations of texts: how much each word speaks for an answer.
 
 N texts or pairs, n tokens, W words of one, K outputs.
 """
@@ -16,17 +16,13 @@ from fmkit.evaluation.progress import Progress
 from fmkit.explain import word_attributions, word_checks, word_page
 from fmkit.explain.answers import Answers
 from fmkit.explain.check_sentences import sentences
-from fmkit.explain.counterfactual import smallest_change
 from fmkit.explain.marked_words import MarkedText
 from fmkit.explain.methods import Request, Result
-from fmkit.explain.smallest_change import Parts
 from fmkit.explain.text_network import TextNetwork, Texts
 from fmkit.explain.text_words import TextWords, find_words
 from fmkit.explain.word_attributions import TOLERANCE, Attributions
 from fmkit.explain.word_checks import ScoredText
 
-WORDS = 10
-"""Most words of a text that are left out to turn an answer."""
 _UNCHECKED = "check: no text has two words or more, whose order could be checked."
 
 
@@ -40,7 +36,7 @@ def explain(request: Request) -> Result:
     )
     texts_marked: list[MarkedText] = []
     scored: list[ScoredText] = []
-    for number, row in _readable(request, result):
+    for number, row in readable(request, result):
         texts = texts_of(request.inputs, number)
         outputs = network.outputs([texts])
         target = int(answers.targets(outputs, request.target)[0])
@@ -57,7 +53,7 @@ def explain(request: Request) -> Result:
     if request.config.check:
         result.check = word_checks.evaluate(request, network, scored, compute)
         result.notes += sentences(result.check, "words", "scores") if result.check else [_UNCHECKED]
-    _show(request, result, texts_marked)
+    show(request, result, texts_marked)
     return result
 
 
@@ -84,42 +80,7 @@ def _score(target: int) -> Callable[[Any], Any]:
     return lambda outputs: ops.convert_to_tensor(outputs)[:, target]
 
 
-def counterfactual(request: Request) -> Result:
-    """The fewest words of each text without which the answer is another one."""
-    network = TextNetwork.of_run(request.trained, request.config.batch_size)
-    answers = Answers.of_run(request.trained)
-    result = Result(columns=request.columns("text", change="smallest change"))
-    texts_marked: list[MarkedText] = []
-    for number, row in _readable(request, result):
-        texts = texts_of(request.inputs, number)
-        words = find_words(texts)
-        read = np.flatnonzero(network.read(words)).tolist()
-
-        def outputs(
-            sets: Sequence[Parts], words: TextWords = words, read: list[int] = read
-        ) -> np.ndarray:
-            return network.outputs([words.without([read[part] for part in one]) for one in sets])
-
-        change, figures = smallest_change(answers, outputs, len(read), WORDS, request.target)
-        removed = [read[part] for part in change.parts]
-        row |= request.truth(number) | figures
-        row["removed"] = [_word_row(words, k) for k in removed]
-        row |= {"texts": list(texts), "changed_texts": list(words.without(removed))}
-        left_out = " ".join(words.names()[k] for k in removed)
-        row["change"] = f"no change of up to {plural(WORDS, 'word')} turned it"
-        if row["turned"]:
-            row["change"] = f"without {left_out!r}: {row['becomes']}"
-        texts_marked.append(
-            MarkedText(
-                row["id"], f"{answers.sentence(row)}; {row['change']}", words,
-                np.zeros(len(words)), removed if row["turned"] else (),
-            )
-        )  # fmt: skip
-    _show(request, result, texts_marked)
-    return result
-
-
-def _readable(request: Request, result: Result) -> Iterator[tuple[int, dict[str, Any]]]:
+def readable(request: Request, result: Result) -> Iterator[tuple[int, dict[str, Any]]]:
     """Numbers and new rows of the texts that can be read; the others get a row with their error."""
     verbose = request.config.runtime.verbose
     with Progress("explain", "texts", len(request.ids), verbose=verbose) as progress:
@@ -140,7 +101,7 @@ def texts_of(inputs: Any, number: int) -> Texts:
     return (content.texts[number], *pair)
 
 
-def _word_row(words: TextWords, position: int) -> dict[str, Any]:
+def word_row(words: TextWords, position: int) -> dict[str, Any]:
     """A word and its place, for JSON."""
     word = words.words[position]
     return {
@@ -155,7 +116,7 @@ def _attributions_row(words: TextWords, is_read: np.ndarray, made: Attributions)
         figures = {"score_change": made.total, "steps": made.steps,
                    "completeness_error": made.error}  # fmt: skip
     rows = [
-        {**_word_row(words, k), "score": float(score), "read": bool(read)}
+        {**word_row(words, k), "score": float(score), "read": bool(read)}
         for k, (score, read) in enumerate(zip(made.scores, is_read, strict=True))
     ]
     return {"texts": list(words.texts), **figures, "words": rows}
@@ -178,7 +139,7 @@ def _notes(rows: Sequence[dict[str, Any]], max_length: int) -> list[str]:
     return notes
 
 
-def _show(request: Request, result: Result, texts: Sequence[MarkedText]) -> None:
+def show(request: Request, result: Result, texts: Sequence[MarkedText]) -> None:
     """The texts with their marks, for the terminal and as a page."""
     result.blocks = [text.as_rich() for text in texts]
     if request.folder is not None and texts:

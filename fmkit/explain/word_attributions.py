@@ -56,6 +56,12 @@ def embedding_problem(network: keras.Model) -> str:
     return "the model has no keras.layers.Embedding of tokens among its layers."
 
 
+def token_embedding(network: keras.Model) -> keras.layers.Embedding:
+    """The layer that turns tokens into vectors, of a network without an `embedding_problem`."""
+    # Segments have an embedding of two rows, tokens the largest one.
+    return max(_embeddings(network), key=lambda layer: layer.input_dim)
+
+
 def _embeddings(network: keras.Model) -> list[keras.layers.Embedding]:
     operations = (node.operation for node in graph_nodes(network))
     return [layer for layer in operations if isinstance(layer, keras.layers.Embedding)]
@@ -81,9 +87,7 @@ def integrated_gradients(
         steps: points of the path at first, which double.
         most_steps: points after which the attributions stay as they are.
     """
-    # Segments have an embedding of two rows, tokens the largest one.
-    embedding = max(_embeddings(network), key=lambda layer: layer.input_dim)
-    path = _Path(network, embedding, tokens, owners == SPECIAL, score)
+    path = _Path(network, token_embedding(network), tokens, owners == SPECIAL, score)
     total, is_word = path.change(), owners != SPECIAL
     while True:
         values = path.attributions(steps)

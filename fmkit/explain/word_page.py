@@ -34,7 +34,7 @@ def write(folder: Path, title: str, texts: Sequence[MarkedText]) -> Path:
     legend = Markup(
         '<p class="about">A solid line: the word speaks for what is explained (raises a number); '
         "a dashed one: against it. The thicker, the more. A word that is struck through was left "
-        "out.</p>"
+        "out; an underlined one after it took its place.</p>"
     )
     articles = Markup("\n").join(map(_article, texts))
     page = Markup(

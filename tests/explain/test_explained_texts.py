@@ -32,8 +32,8 @@ def trained(tmp_path_factory):
     return load_run.load(RunReader(run), RuntimeConfig(verbose=False))
 
 
-def explained(trained, method, folder, target=None, values=TEXTS):
-    config = ExplainConfig("last", runtime=RuntimeConfig(verbose=False))
+def explained(trained, method, folder, target=None, values=TEXTS, **settings):
+    config = ExplainConfig("last", runtime=RuntimeConfig(verbose=False), **settings)
     inputs = texts_from_values(values, TextTableData())
     request = methods.Request(trained, inputs, inputs.ids, (), target, config, method, folder)
     return registry.load(request.entry.explain)(request)
@@ -106,7 +106,7 @@ def test_data_that_is_gone_is_named(tmp_path):
 
 
 def test_words_that_turn_the_answer_are_as_few_as_any(trained):
-    rows = explained(trained, "counterfactual", None).rows
+    rows = explained(trained, "counterfactual", None, replace_words=False).rows
     logits = outputs(trained, TEXTS)
     turned = [row for row in rows if row["turned"]]
     assert turned
@@ -123,6 +123,20 @@ def test_words_that_turn_the_answer_are_as_few_as_any(trained):
             after = outputs(trained, [text])[0]
             assert row["becomes"] == trained.spec.classes[after.argmax()] != row["prediction"]
             assert row["value_after"] == pytest.approx(softmax(after)[answer], abs=1e-5)
+
+
+def test_with_other_words_an_answer_turns_by_no_more_edits(trained):
+    rows = explained(trained, "counterfactual", None).rows
+    removals = explained(trained, "counterfactual", None, replace_words=False).rows
+    for row, removal in zip(rows, removals, strict=True):
+        assert row["turned"] >= removal["turned"]
+        assert not removal["turned"] or len(row["edits"]) <= len(removal["edits"])
+        if row["turned"]:
+            after = outputs(trained, row["changed_texts"])[0]
+            assert row["becomes"] == trained.spec.classes[after.argmax()] != row["prediction"]
+            for edit in row["edits"]:
+                assert (edit["replacement"] or edit["word"]) in row["change"]
+                assert not edit["replacement"] or edit["replacement"] in row["changed_texts"][0]
 
 
 def test_a_named_class_is_what_the_answer_turns_into(trained):

@@ -193,6 +193,11 @@ class ExplainConfig:
     target: str | None = key(
         None, "Class, label or number to explain; null is what is predicted, of numbers the first."
     )
+    replace_words: bool = key(
+        True,
+        "`method=counterfactual` of texts may replace words by others of the training data, not "
+        "only leave them out.",
+    )
     layer: str | None = key(
         None, "Layer whose output Grad-CAM uses; null is the last with at least 6 x 6 cells."
     )

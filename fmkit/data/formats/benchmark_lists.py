@@ -5,7 +5,7 @@
     Oxford-IIIT Pet         annotations/list.txt, trainval.txt, test.txt
     Oxford Flowers          imagelabels.mat, setid.mat
     Stanford Dogs           file_list.mat, train_list.mat, test_list.mat
-    Food-101                meta/classes.txt, meta/train.txt, meta/test.txt
+    Food-101                meta/classes.txt, labels.txt, train.txt, test.txt
     FGVC-Aircraft           variants.txt, images_variant_train.txt, _val.txt, _test.txt
 
 Formats: the README of each. One file of a set stands for all; a row has its split.
@@ -174,7 +174,7 @@ _READERS: dict[str, tuple[Callable[[Path], _Rows], tuple[str, ...]]] = {
     "list_attr_celeba.txt": (_celeba_rows, ("list_eval_partition.txt",)),
     "list.txt": (_pet_rows, ("trainval.txt", "test.txt")),
     "imagelabels.mat": (_flower_rows, ("setid.mat",)),
-    "classes.txt": (_food_rows, ("../meta/train.txt", "../meta/test.txt")),
+    "classes.txt": (_food_rows, ("labels.txt", "train.txt", "test.txt")),
     "variants.txt": (_aircraft_rows, ("images_variant_train.txt", "images_variant_test.txt")),
     "file_list.mat": (_dog_rows, ("train_list.mat", "test_list.mat")),
 }

@@ -33,7 +33,6 @@ _DOCUMENTATION = (
 )  # fmt: skip
 """Names, without their ending, of texts that describe a data set and are not part of it."""
 _FEW = 0.1  # of the files in class folders, those outside that are left out with a warning
-_MOST_STRAY = 20  # such files at most
 
 
 def is_documentation(path: Path) -> bool:
@@ -198,9 +197,12 @@ class Listing:
         self.splits.append(split)
 
     def spare_few_loose(self) -> None:
-        """Leave out a few files outside of class folders: lists, covers and the like."""
+        """Leave out a few files outside of class folders: lists, covers and the like.
+
+        There are no more of them than there are class folders.
+        """
         loose = [finding for finding in self.findings if finding.kind == self.kind.loose]
-        few = min(_FEW * len(self.ids), _MOST_STRAY)
+        few = min(_FEW * len(self.ids), len(self.class_names))
         if len({*self.class_names}) > 1 and sum(finding.count for finding in loose) <= few:
             self.findings = [
                 replace(finding, kind="stray_files") if finding in loose else finding
