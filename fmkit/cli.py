@@ -29,6 +29,17 @@ COMMANDS = {
 ALIASES = {"train": "finetune"}
 """Other words for commands."""
 
+_OF_OTHERS = {
+    **dict.fromkeys(("fit", "tune", "fine-tune", "fine_tune"), "finetune"),
+    **dict.fromkeys(("evaluate", "test", "val", "validate", "score"), "eval"),
+    **dict.fromkeys(("infer", "inference", "classify"), "predict"),
+    **dict.fromkeys(("list", "ls", "status", "history"), "runs"),
+    **dict.fromkeys(("inspect", "lint", "analyze", "analyse"), "check"),
+    **dict.fromkeys(("continue", "restart"), "resume"),
+    **dict.fromkeys(("convert", "save"), "export"),
+}
+"""What other tools call our commands."""
+
 SUMMARIES = {name: summary for name, (_, summary) in COMMANDS.items()}
 
 
@@ -77,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(words: list[str]) -> None:
     from fmkit.core import registry
-    from fmkit.core.errors import ConfigError, FmkitError, received
+    from fmkit.core.errors import FmkitError
 
     name, *rest = words or ["help"]
     name = ALIASES.get(name, name)
@@ -87,9 +98,7 @@ def _run(words: list[str]) -> None:
     ):
         _help(name, rest, flags)
     elif name not in COMMANDS:
-        raise ConfigError(
-            received("command", name, list(COMMANDS)), "fmkit --help lists the commands."
-        )
+        raise _unknown_command(words)
     else:
         try:
             registry.load(f"fmkit.commands.{COMMANDS[name][0]}")(rest)
@@ -98,6 +107,27 @@ def _run(words: list[str]) -> None:
 
             corrected_line.add_corrected_line(error, name, words)
             raise
+
+
+def _unknown_command(words: Sequence[str]) -> Exception:
+    """That there is no such command, with the line as it was probably meant."""
+    import os
+    import shlex
+
+    from fmkit.core.errors import ConfigError, closest_names, received
+
+    name, *rest = words
+    if os.path.lexists(name):
+        hint = f"To train on it: {shlex.join(['fmkit', 'finetune', *words])}"
+        return ConfigError(f"{name!r} is a path, and not a command.", hint)
+    meant = [_OF_OTHERS[name]] if name in _OF_OTHERS else closest_names(name, COMMANDS, limit=1)
+    if not meant:
+        message = received("command", name, list(COMMANDS))
+        return ConfigError(message, "fmkit --help lists the commands.")
+    return ConfigError(
+        f"command: received {name!r}. Did you mean {meant[0]}?",
+        f"Type: {shlex.join(['fmkit', meant[0], *rest])}",
+    )
 
 
 def _help(name: str, rest: list[str], flags: list[int]) -> None:

@@ -63,6 +63,8 @@ def parse(arguments: Sequence[str]) -> Request:
     words, options = parse_words("fmkit resume", arguments, [*OPTIONS, *phases], hint)
     if len(words) != 1:
         expected = "one run: its folder, its id, or `last`"
+        if not words:
+            raise ConfigError(f"fmkit resume needs {expected}.", "Such as: fmkit resume last")
         raise ConfigError(received("fmkit resume", " ".join(words), expected))
     epochs = {phase: options[key] for key, phase in phases.items() if key in options}
     allow_versions = options.get("allow_versions", "false").lower()

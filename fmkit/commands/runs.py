@@ -37,6 +37,8 @@ VERBS = {
     "tree": (0, 1), "serve": (0, 0), "rm": (1, _MANY), "clean": (0, 0), "sync": (1, _MANY),
 }  # fmt: skip
 """At least and at most how many runs each takes."""
+_OF_OTHERS = {"delete": "rm", "remove": "rm", "del": "rm", "diff": "compare", "prune": "clean"}
+"""What other tools call our verbs."""
 _EXPECTED = {
     (0, 0): "no run", (0, 1): "no run, or one", (1, 1): "one run", (2, 2): "two runs",
     (1, _MANY): "one or more runs",
@@ -57,7 +59,9 @@ def runs(arguments: Sequence[str]) -> None:
     words = [word for word in arguments if word not in _FLAGS]
     verb = words.pop(0) if words and not run_query.is_condition(words[0]) else "list"
     if verb not in VERBS:
-        raise ConfigError(received("fmkit runs", verb, list(VERBS)))
+        verb_meant = _OF_OTHERS.get(verb, "")
+        hint = f"Did you mean {verb_meant}?" if verb_meant else ""
+        raise ConfigError(received("fmkit runs", verb, list(VERBS)), hint)
     if as_csv and verb not in (*_LISTS, "best"):
         raise ConfigError(
             f"fmkit runs {verb} does not take --csv.",

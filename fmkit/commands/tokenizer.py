@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
@@ -46,7 +47,9 @@ def tokenizer(arguments: Sequence[str]) -> dict[str, Any] | None:
     if word != "train":
         raise ConfigError(
             received("fmkit tokenizer", word, ("train",)),
-            "fmkit tokenizer train data=text_files data.root=DIR output=DIR",
+            shlex.join(["fmkit", "tokenizer", "train", *arguments])
+            if arguments
+            else "fmkit tokenizer train PATH output=DIR",
         )
     return launch.run_command("tokenizer", rest[:-1], train_tokenizer)
 

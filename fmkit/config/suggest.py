@@ -27,6 +27,8 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("path", "dir", "folder", "data_dir", "data_path", "input"), ("root",)),
     **dict.fromkeys(("train_file", "dataset", "csv", "file", "source"), ("root",)),
     **dict.fromkeys(("label", "target", "label_col", "target_column", "y_col"), ("label_column",)),
+    **dict.fromkeys(("split", "val_split", "validation_split", "val_size"), ("val_fraction",)),
+    **dict.fromkeys(("test_split", "test_size"), ("test_fraction",)),
     **dict.fromkeys(("text", "text_col"), ("text_column",)),
     **dict.fromkeys(("grad_clip", "max_grad_norm", "clip"), ("clip_norm",)),
     **dict.fromkeys(("gradient_accumulation_steps", "accum"), ("accumulation",)),

@@ -273,7 +273,7 @@ def resolve(text: str, root: Path, key: str = "run") -> Path:
     if not all_runs:
         raise ArtifactError(
             received(key, text, "a run's folder") + f" There is no run in {absolute_path(root)}.",
-            "Name the folder of the run, or the folder that holds runs: runs_dir=DIR",
+            "Train one (fmkit finetune PATH), or name the folder that holds runs: runs_dir=DIR",
         )
     if text == LAST:
         return _newest_done(all_runs, root, key)

@@ -193,6 +193,26 @@ def test_what_is_proposed_for_an_odd_path_can_be_pasted(name, tmp_path, monkeypa
         capsys.readouterr()
 
 
+COMMANDS_OF_OTHERS = {
+    "evaluate last": "Type: fmkit eval last",
+    "fit photos lr=1": "Type: fmkit finetune photos lr=1",
+    "inference last a.jpg": "Type: fmkit predict last a.jpg",
+    "ls": "Type: fmkit runs",
+    "finetun photos": "Type: fmkit finetune photos",
+    "photos stage=lora": "To train on it: fmkit finetune photos stage=lora",
+    "tokenizer reviews.csv output=out": "fmkit tokenizer train reviews.csv output=out",
+    "runs delete last": "Did you mean rm?",
+    "resume": "Such as: fmkit resume last",
+    "finetune photos data.val_split=0.2": "Type: fmkit finetune photos data.val_fraction=0.2",
+}
+
+
+@pytest.mark.parametrize("line", COMMANDS_OF_OTHERS)
+def test_a_command_as_other_tools_call_it_gets_the_line(line, typed, capsys):
+    assert main(line.split()) == 2
+    assert capsys.readouterr().err.rstrip().endswith(COMMANDS_OF_OTHERS[line])
+
+
 MISSPELT = {
     "reviews.csv data.label_colum=label modle=small_bert":
         "reviews.csv data.label_column=label model=small_bert",
