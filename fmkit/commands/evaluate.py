@@ -68,7 +68,7 @@ def evaluate_run(config: EvalConfig) -> dict[str, Any]:
     if config.calibrated:
         temperature = record.temperature(run, trained.task, objective)
         trained = dataclasses.replace(trained, temperature=temperature)
-    trained = _with_features(config, trained, objective, has_clusters)
+    trained = _with_features(config, trained, objective, has_clusters, len(data.splits[split]))
     is_own_validation = split == "val" and not suffix
     is_fitted = bool(run.validation(objective).get("out_of_fold"))
     if is_own_validation and (is_fitted or run_dir.is_refitted(run.json(run_dir.STATUS))):
@@ -93,13 +93,13 @@ def evaluate_run(config: EvalConfig) -> dict[str, Any]:
 
 
 def _with_features(
-    config: EvalConfig, trained: Any, objective: str | None, has_clusters: bool
+    config: EvalConfig, trained: Any, objective: str | None, has_clusters: bool, count: int
 ) -> Any:
     """A run whose network gives features beside its outputs, where scores or clusters need them."""
     from fmkit.evaluation import features, out_of_distribution
 
     if objective is None:
-        trained = out_of_distribution.with_scores(trained, config.ood, config.runtime)
+        trained = out_of_distribution.with_scores(trained, config.ood, config.runtime, count)
     if has_clusters and trained.distribution is None:
         extractor = features.FeatureExtractor(trained, outputs_too=True)
         trained = dataclasses.replace(trained, inference=extractor.inference)

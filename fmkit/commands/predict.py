@@ -82,7 +82,7 @@ def predict_inputs(config: PredictConfig) -> dict[str, Any]:
     trained = launch.load_run(run, config.runtime)
     if config.calibrated:
         trained = with_temperature(run, trained)
-    trained = with_ood_scores(trained, config.ood, config.runtime)
+    trained = with_ood_scores(trained, config.ood, config.runtime, len(inputs))
     columns, errors = registry.load(_modality(run).predict)(trained, inputs, config.batch_size)
     write.write_table(output, columns)  # before an error is raised: it has the reason per input
     count, engine = len(next(iter(columns.values()))), trained.inference.record
@@ -123,7 +123,7 @@ def with_temperature(run: RunReader, trained: Any) -> Any:
     return dataclasses.replace(trained, temperature=record.temperature(run, trained.task))
 
 
-def with_ood_scores(trained: Any, setting: str, runtime: Any) -> Any:
+def with_ood_scores(trained: Any, setting: str, runtime: Any, count: int = 0) -> Any:
     """A run's model, from `launch.load_run`, that scores how unlike the training data inputs are.
 
     Raises:
@@ -132,7 +132,7 @@ def with_ood_scores(trained: Any, setting: str, runtime: Any) -> Any:
     """
     from fmkit.evaluation import out_of_distribution
 
-    return out_of_distribution.with_scores(trained, setting, runtime)
+    return out_of_distribution.with_scores(trained, setting, runtime, count)
 
 
 def _ood_summary(run: RunReader, trained: Any, columns: dict[str, Any]) -> dict[str, Any]:

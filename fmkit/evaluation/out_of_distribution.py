@@ -34,13 +34,16 @@ def has_scores(task: Any) -> bool:
     return is_single and bool(evaluator.evaluator_of(task).predict_outputs)
 
 
-def with_scores(trained: LoadedRun, setting: str, runtime: RuntimeConfig) -> LoadedRun:
+def with_scores(
+    trained: LoadedRun, setting: str, runtime: RuntimeConfig, count: int = 0
+) -> LoadedRun:
     """A run whose predictions have scores, where the setting asks for them and they can be had.
 
     Args:
         trained: the run.
         setting: `true`; `auto`, where the run keeps a distribution; or `false`.
         runtime: for reading the validation examples, where `true` needs them.
+        count: inputs to score; with `auto` their features must not need much memory.
 
     Raises:
         ConfigError: `true`, and the task has no features, or there are too few validation examples.
@@ -57,6 +60,10 @@ def with_scores(trained: LoadedRun, setting: str, runtime: RuntimeConfig) -> Loa
             "Out-of-distribution scores are for classification, multi_label and regression.",
         )
     extractor = FeatureExtractor(trained, outputs_too=True)
+    if setting == "auto" and count * extractor.width > 2 * MOST_VALUES:
+        size = files.format_bytes(count * extractor.width * np.dtype(np.float64).itemsize)
+        console.info(f"no {OOD_SCORE}: the features would need {size} of memory (ood=true)")
+        return trained
     try:
         distribution = read(folder, extractor.width) or compute(trained, extractor, runtime)
     except ArtifactError as error:

@@ -148,6 +148,8 @@ def test_scores_are_made_on_request_kept_and_then_given_unasked(tmp_path, monkey
     made = ood.with_scores(trained, "true", runtime).distribution
     kept = ood.with_scores(trained, "auto", runtime)
     np.testing.assert_allclose(kept.distribution.means, made.means, rtol=1e-6)
+    many = ood.MOST_VALUES
+    assert ood.with_scores(trained, "auto", runtime, many) is trained
     columns = predict.predict_values(run, kept, str(tmp_path / DATA["images"]), 8)
     assert np.isfinite(columns["ood_score"]).all()
 
