@@ -37,7 +37,12 @@ def generate(arguments: Sequence[str]) -> str | None:
             "Put a text of several words in quotes, or a text per line in a file: prompts=FILE",
         )
     prompt = [f"prompt={quote(text)}" for text in line.paths]
-    return launch.run_command("generate", [*line.flags, *line.words, *prompt], generate_text)
+    return launch.run_command(
+        "generate",
+        [*line.flags, *line.words, *prompt],
+        generate_text,
+        typed=[*line.words, *line.paths],
+    )
 
 
 def generate_text(config: GenerateConfig) -> str:

@@ -33,6 +33,7 @@ def run_command(
     arguments: Sequence[str],
     job: Callable[[Any], T],
     inherited: tuple[str, ...] = (),
+    typed: Sequence[str] = (),
 ) -> T | None:
     """Compose the config of a command that makes no run folder, and call `job` with it.
 
@@ -40,6 +41,7 @@ def run_command(
         command: its name; the arguments are the words after it.
         job: called with the typed config.
         inherited: groups that are as in `run=RUN` where the user leaves them open.
+        typed: the words for messages to repeat, where the arguments are others.
 
     Returns:
         What `job` returned; None where a flag of Hydra's only shows the config.
@@ -48,6 +50,7 @@ def run_command(
         FmkitError: the command line or the config is wrong, or `job` raised it.
     """
     line, names = read_line(command, arguments)
+    line.typed = [*typed] or line.typed
     if inherited:
         line = inherit(line, names, "run", inherited)
     if line.multirun:

@@ -61,6 +61,7 @@ def with_inputs(
         command,
         [*line.flags, *line.words, "input=-"],
         lambda config: job(dataclasses.replace(config, input=line.paths)),
+        typed=[*line.words, *line.paths],
     )
 
 

@@ -64,7 +64,6 @@ def with_run(line: CommandLine) -> CommandLine:
         console.info(f"{word}: taken as {named}")
     result = command_line.parse(line.command, [*line.flags, named, *line.words])
     result.paths = [path for path in line.paths if path != word]
-    result.typed = line.typed or line.words
     return result
 
 

@@ -37,6 +37,7 @@ from fmkit.data.formats.text_files import (
 from fmkit.data.images.image_file import EXTENSIONS
 from fmkit.data.sources import conll, directory, text_folder, token_table
 from fmkit.data.sources.directory import FileKind, is_documentation
+from fmkit.data.sources.paths import ADDRESS, DOWNLOAD, is_address
 from fmkit.data.sources.squad import Keys, read_entries
 from fmkit.data.sources.table_files import is_submission
 from fmkit.data.sources.table_rows import row_id
@@ -134,8 +135,15 @@ class TextInputs:
 
 
 def sources_of(config: PredictConfig) -> list[str]:
-    """What the command names: paths, texts, or `-`."""
+    """What the command names: paths, texts, or `-`.
+
+    Raises:
+        DataError: one is the address of a file on another machine.
+    """
     values = config.input if isinstance(config.input, list) else [config.input]
+    for value in map(str, values):
+        if is_address(value) and len(value.split()) == 1:
+            raise DataError(f"input: {value!r} {ADDRESS}.", DOWNLOAD)
     return [str(value) for value in values]
 
 

@@ -193,6 +193,19 @@ def test_what_is_proposed_for_an_odd_path_can_be_pasted(name, tmp_path, monkeypa
         capsys.readouterr()
 
 
+@pytest.mark.parametrize(
+    ("line", "corrected"),
+    [
+        ("predict last photos text_colum=a", "predict run=last text_column=a photos"),
+        ("explain last photos metod=occlusion", "explain run=last method=occlusion photos"),
+        ("generate last Once tempertature=0", "generate run=last temperature=0 Once"),
+    ],
+)
+def test_a_corrected_line_has_the_inputs(line, corrected, typed, capsys):
+    assert main(line.split()) == 2
+    assert capsys.readouterr().err.rstrip().endswith(f"Type: fmkit {corrected}")
+
+
 COMMANDS_OF_OTHERS = {
     "evaluate last": "Type: fmkit eval last",
     "fit photos lr=1": "Type: fmkit finetune photos lr=1",

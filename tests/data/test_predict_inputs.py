@@ -9,7 +9,7 @@ import pytest
 from fmkit.config.schema.commands import PredictConfig
 from fmkit.config.schema.data import ConllData, ImageTableData, TextTableData, TokenTableData
 from fmkit.core.errors import DataError
-from fmkit.data.predict_inputs import list_texts, read_texts, read_words
+from fmkit.data.predict_inputs import list_texts, read_texts, read_words, sources_of
 from fmkit.data.predict_photos import read_photos
 
 
@@ -343,3 +343,11 @@ def test_a_folder_of_tables_of_pairs_of_words_and_of_photos(tmp_path):
     (tmp_path / "none").mkdir()
     with pytest.raises(DataError, match=r"has no photo .* and no table of photos"):
         read_photos(replace(config, input=str(tmp_path / "none")), ImageTableData())
+
+
+@pytest.mark.parametrize("address", ["https://example.com/a.jpg", "hf://a/b", "s3://bucket/c.csv"])
+def test_an_address_is_refused_and_a_text_that_begins_with_one_is_not(address):
+    with pytest.raises(DataError, match="reads files of this machine alone"):
+        sources_of(PredictConfig("run", address))
+    text = f"{address} is a nice page"
+    assert sources_of(PredictConfig("run", text)) == [text]

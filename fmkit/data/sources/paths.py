@@ -62,8 +62,10 @@ def existing_path(root: str, kind: str, key: str = "data.root") -> Path:
     if path.exists():
         hint = FOLDERS_HINT if path.is_dir() else _FILES.get(path.suffix.lower(), "")
         raise DataError(f"{key}: {shown!r}{absolute} is not a {kind}.", hint)
-    if any(re.fullmatch(r"[a-z0-9]{2,}:", part) for part in path.parts):
-        raise DataError(f"{key}: {root!r} {ADDRESS}.", DOWNLOAD)
+    schemes = [n for n, part in enumerate(path.parts) if re.fullmatch(r"[a-z0-9]{2,}:", part)]
+    if schemes:  # the config has made an absolute path of it
+        scheme, *others = path.parts[schemes[0] :]
+        raise DataError(f"{key}: {f'{scheme}//' + '/'.join(others)!r} {ADDRESS}.", DOWNLOAD)
     parent = next((folder for folder in path.parents if folder.is_dir()), path.parent)
     hint = f"The path is right as far as {parent}."
     if parent == path.parent:
