@@ -131,6 +131,15 @@ def smoothing_problem(key: str, value: Any) -> str:
     return "" if is_allowed else received(key, value, "`auto`, or a number from 0 to below 1")
 
 
+def temperature_problem(key: str, value: Any) -> str:
+    """What is wrong with the temperature of a phase's head; empty when nothing is."""
+    try:
+        is_allowed = value in (None, "auto") or 1 <= float(value) < math.inf
+    except ValueError:
+        is_allowed = False
+    return "" if is_allowed else received(key, value, "`auto`, or a number of 1 or more")
+
+
 _TIMES = {
     **dict.fromkeys(("second", "sec", "s"), 1.0),
     **dict.fromkeys(("minute", "min", "m"), 60.0),

@@ -52,6 +52,8 @@ class ModalityEntry:
         share_errors: how many standard errors the validation loss of a share of fine-tuning may be
             above the lowest one (`train/interpolation.py`): the more, the better few examples of
             the kind are known to do by fine-tuning.
+        has_head_temperature: `stage.PHASE.head_temperature=auto` divides the logits of solved heads
+            (`train/head_temperature.py`).
     """
 
     noun: str
@@ -76,6 +78,7 @@ class ModalityEntry:
     corrupted_passes: Code = ""
     predicts_features: bool = False
     share_errors: int = 1
+    has_head_temperature: bool = False
 
 
 MODALITIES: dict[str, ModalityEntry] = {
@@ -122,6 +125,7 @@ MODALITIES: dict[str, ModalityEntry] = {
         corruptions="fmkit.evaluation.robustness.corruptions:OF_TEXTS",
         corrupted_passes="fmkit.evaluation.robustness.evaluate:passes_over_texts",
         share_errors=0,
+        has_head_temperature=True,
     ),
 }
 """By modality."""

@@ -18,6 +18,7 @@ from fmkit.models import heads
 from fmkit.store import out_of_fold
 from fmkit.tasks import cross_validation, linear_probe, linear_problems
 from fmkit.tasks.cross_validation import CrossValidation
+from fmkit.train import head_temperature
 from fmkit.train.assemble import Assembly
 from fmkit.train.phase_data import PhaseInputs
 from fmkit.train.phases import Phase
@@ -57,6 +58,8 @@ def solve(context: RunContext, phase: Phase, inputs: PhaseInputs, callbacks: lis
         else:
             record = _choose_on_validation(context, phase, inputs)
         refit(context, phase, inputs, record, record["fitted_on"])
+        if not phase.refit_of and head_temperature.is_wanted(context.assembly, phase):
+            record["temperature"] = _temperature(context, inputs, record)
     records = context.run.status.get("solvers") or {}
     context.run.update(solvers={**records, phase.name: record})
     context.run.log(f"phase {phase.name}: {record}")
@@ -74,6 +77,22 @@ def solve(context: RunContext, phase: Phase, inputs: PhaseInputs, callbacks: lis
         strength = {f"l2_{name}": record[name] for name in ("C", "alpha") if name in record}
         callback_list.on_epoch_end(0, {**logs, **strength})
         callback_list.on_train_end()
+
+
+def _temperature(context: RunContext, inputs: PhaseInputs, record: dict[str, Any]) -> float:
+    """What the head's logits are divided by before what follows trains."""
+    assembly = context.assembly
+    if "out_of_fold" not in record:
+        return 1.0
+    positions = assembly.splits["train"]
+    problem = assembly.task.linear_problem(_targets(assembly, positions))
+    rows = np.arange(len(positions))
+    logits = inputs.model.predict(inputs.features.loader.ordered(positions), verbose=0)  # type: ignore[union-attr]
+
+    def loss(outputs: np.ndarray) -> float:
+        return float(problem.metrics(outputs, rows)["loss"].mean())
+
+    return head_temperature.solve(loss, logits, record["out_of_fold"]["loss"])
 
 
 def refit(

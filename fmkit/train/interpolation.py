@@ -14,6 +14,7 @@ import numpy as np
 
 from fmkit.core.errors import plural
 from fmkit.core.modalities import modality_entry
+from fmkit.train import head_temperature
 from fmkit.train.callbacks.epoch_evaluation import EpochEvaluation
 from fmkit.train.checkpoints import checkpoint, variables
 from fmkit.train.phase_data import PhaseInputs
@@ -73,28 +74,35 @@ def apply(context: RunContext, phase: Phase, inputs: PhaseInputs) -> None:
 
     The model has the weights of the phase's end, and gets those that are kept; they are saved as a
     step of their own, without what training needs: a run that is stopped later finds them again.
+
+    The phase begins with the head's logits divided; none of its change is the head as it was.
     """
     model, position = context.assembly.model, context.position
     start, end = context.start_weights(phase), variables.arrays(model.variables)
+    divided = head_temperature.divided(start, head_temperature.of(context, phase))
+
+    def at(share: float) -> dict[str, np.ndarray]:
+        return blend(divided if share else start, end, share)
+
     best, share = dict(position.phase_best or {}), phase.share
     if share is None:
         trials = {}
         for tried in SHARES:
-            variables.assign(model, blend(start, end, tried))
+            variables.assign(model, at(tried))
             trials[tried] = _validation_loss(context, inputs)
             context.raise_if_stopped()
         losses = {tried: loss() for tried, loss in trials.items()}
         errors = _standard_errors(context, losses, trials)
         tolerance = modality_entry(context.assembly.backbone.modality).share_errors
         share = choose(losses, errors, tolerance)
-        variables.assign(model, blend(start, end, share))
+        variables.assign(model, at(share))
         metrics = _validate(context, inputs)
         value = metrics.get(best["monitor"], best["value"])  # it may be of training
         best |= {"value": value, "loss_by_share": [[tried, losses[tried]] for tried in SHARES]}
         best["standard_error_by_share"] = [[tried, errors[tried]] for tried in SHARES]
         is_scaled = context.assembly.task.has_logits
         context.report(f"{phase.name}: {describe(share, losses, errors, tolerance, is_scaled)}")
-    variables.assign(model, blend(start, end, share))
+    variables.assign(model, at(share))
     position.phase_best = {**best, "share": share}
     if share < 1:
         position.step += 1

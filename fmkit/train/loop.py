@@ -32,7 +32,7 @@ import keras
 from fmkit.core import signals
 from fmkit.store.metrics_log import MetricsLog
 from fmkit.store.run_dir import RunWriter
-from fmkit.train import ema, forgetting, freeze, head_solver, interpolation, refit
+from fmkit.train import ema, forgetting, freeze, head_solver, head_temperature, interpolation, refit
 from fmkit.train.assemble import Assembly
 from fmkit.train.callbacks.checkpointing import CheckpointCallback
 from fmkit.train.callbacks.early_stopping import EarlyStopping
@@ -177,6 +177,8 @@ def _run_phase(context: RunContext, phase: Phase) -> PhaseResult:
         except OutOfTime as error:
             return _leave_out(context, phase, error.seconds)
         context.time_plan.begin_phase(phase, inputs.features_seconds)
+        if context.saved is None:
+            _divide_logits(context, phase)
         counts_answers = forgetting.is_counted(context.forgetting, assembly, phase)
         compile_for(assembly, phase, inputs, counts_answers)
         _report_warm_up(context, phase)
@@ -201,6 +203,8 @@ def _run_phase(context: RunContext, phase: Phase) -> PhaseResult:
         if phase.interpolate:
             with assembly.explained_errors():
                 interpolation.apply(context, phase, inputs)
+    elif position.phase_step == 0 and head_temperature.of(context, phase) != 1:
+        variables.assign(model, context.start_weights(phase))  # nothing was trained
     context.audit.check(model, assembly.backbone, phase)
     context.raise_if_stopped()
     context.time_plan.end_phase(phase)
@@ -209,6 +213,21 @@ def _run_phase(context: RunContext, phase: Phase) -> PhaseResult:
     if context.time_plan.left_out:
         return PhaseResult(phase.name, skipped=context.time_plan.left_out)
     return PhaseResult(phase.name, position.epoch, context.phase_seconds, position.phase_best)
+
+
+def _divide_logits(context: RunContext, phase: Phase) -> None:
+    """Let a phase begin from a head that is less sure of what it was fitted to."""
+    temperature, model = head_temperature.of(context, phase), context.assembly.model
+    if temperature == 1:
+        return
+    weights = variables.arrays(model.variables)
+    variables.assign(model, head_temperature.divided(weights, temperature))
+    if not phase.refit_of:
+        reason = ": its loss on what it has learned is then that out of fold"
+        context.report(
+            f"{phase.name}: begins with the head's logits divided by {temperature:.3g}"
+            f"{reason if phase.head_temperature == 'auto' else ''}"
+        )
 
 
 def _why_skipped(context: RunContext, phase: Phase) -> str:

@@ -73,6 +73,7 @@ class Phase:
         schedule_steps: batches that the learning rate is scheduled for, where they are not `steps`.
         share: of its change that is kept, where an earlier phase has decided it.
         label_smoothing: of its targets; None: that of the task.
+        head_temperature: as in the config: what it divides the head's logits by, or `auto`.
         changes: of its length, in order, which its learning rate follows; a refit follows those of
             the phase that it repeats, too.
         first_length: `steps` before the first change of its own, or None.
@@ -94,6 +95,7 @@ class Phase:
     schedule_steps: int | None = None
     share: float | None = None
     label_smoothing: float | None = None
+    head_temperature: str | None = None
     changes: tuple[LengthChange, ...] = ()
     first_length: int | None = None
 
@@ -192,6 +194,7 @@ def plan(
             label_smoothing=_label_smoothing(
                 config, auto_smoothing if name in interpolated else None
             ),
+            head_temperature=config.head_temperature,
         )
         for name, config in stage.items()
     ]

@@ -144,12 +144,17 @@ def test_few_examples_a_class_keep_the_backbone_frozen():
     assert "stage.full.epochs" in enough
 
 
-def test_few_texts_a_class_keep_the_backbone_frozen_where_as_many_photos_do_not():
-    assert "stage.full" not in chosen(CLOTHES, examples=99)
-    assert chosen(TEXTS, examples=99)["stage.full"] is None
-    assert "stage.full" not in chosen(TEXTS, examples=100)
-    assert "stage.full" not in chosen(TEXTS, examples=99, is_classification=False)
-    assert "stage.full" not in chosen(TEXTS, examples=99, pretrained=False)
+def test_few_texts_train_for_less_time_and_at_a_lower_rate_than_as_many_photos():
+    few = dataclasses.replace(TEXTS, examples=160, classes=20)
+    assert "stage.full" not in chosen(few)
+    assert chosen(few)["stage.full.epochs"] == "6"  # 60 updates of 16
+    assert chosen(few)["stage.full.learning_rate"] == 1e-4
+    assert chosen(few, examples=64, classes=8)["stage.full.epochs"] == "15"
+    for other in ({"has_tokenizer": False}, {"is_classification": False}, {"examples": 500}):
+        assert int(chosen(few, **other)["stage.full.epochs"]) > 15
+        assert chosen(few, **other)["stage.full.learning_rate"] >= 2.1e-4
+    assert chosen(few, examples=99)["stage.full"] is None  # fewer than five a class
+    assert chosen(few, pretrained=False)["stage.full.epochs"] == "100"
 
 
 def test_pretraining_a_head_stays_that():

@@ -59,6 +59,12 @@ class PhaseConfig:
         "`task.label_smoothing` is 0; null uses `task.label_smoothing`.",
         check=units.smoothing_problem,
     )
+    head_temperature: str | None = key(
+        None,
+        "Divide the head's logits by this before the phase, 1 or more; `auto`: of texts with a "
+        "cross-validated head, so that its training loss is that out of fold; null: by 1.",
+        check=units.temperature_problem,
+    )
     patience: int | None = key(
         None,
         "Early stopping: epochs without a better `task.monitor`; null never stops early.",
