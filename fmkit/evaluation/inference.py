@@ -108,8 +108,9 @@ class Inference:
             chosen = self.choose(first, count)
             if chosen.parity is not None or (once and len(first) == count):
                 rows = []
-                for number, batch in enumerate(itertools.chain([first], inputs)):
-                    rows.append(chosen.run(batch))
+                outputs = chosen.run_all(itertools.chain([first], inputs))
+                for number, batch_rows in enumerate(outputs):
+                    rows.append(batch_rows)
                     for callback in callbacks:
                         callback.on_predict_batch_end(number)
                 return [np.concatenate(parts) for parts in zip(*rows, strict=True)]

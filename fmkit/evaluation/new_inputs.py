@@ -21,15 +21,13 @@ from fmkit.data.predict_photos import PhotoInputs
 from fmkit.evaluation.inference import Inference
 from fmkit.evaluation.load_run import LoadedRun
 from fmkit.train import task_data
-from fmkit.train.features.engine import Engine
+from fmkit.train.features import engine as engines
 
 SPLIT = "all"
 """The one split of new texts."""
 _LEAST_AHEAD, _MOST_AHEAD, _BYTES_AHEAD = 2, 16, 2**26
 """Batches of photos that are decoded while the network has others, or is traced, which takes a
 second of one core: as many as fit into so many bytes."""
-_RUNS_AT_ONCE = 2
-"""Batches that Keras has at a time."""
 
 
 def photo_outputs(
@@ -72,27 +70,25 @@ def _run_ahead(
     """The numbers of each batch of photos with the outputs of a network, which are empty where no
     photo could be read.
 
-    On a CPU Keras gets another batch before it is done with one: at the end of each operation of
-    a network cores wait for each other, which took a seventh of the time of two cores.
+    On a CPU the network gets another batch before it is done with one: at the end of each operation
+    Keras' threads wait for each other, which took a seventh of the time of two cores.
     """
-    chosen: Engine | None = None
-    running: deque[tuple[list[int], Future[list[np.ndarray]]]] = deque()
-    with ThreadPoolExecutor(_RUNS_AT_ONCE) as pool:
-        for numbers, images in batches:
-            if not numbers:
-                yield numbers, []
-            elif chosen is None:  # here, since a thread of its own would trace it without settings
-                chosen = inference.choose(images, count)
-                yield numbers, chosen.run(images)
-            elif chosen.parity is not None or inference.kind != "cpu":
-                yield numbers, chosen.run(images)
-            else:
-                running.append((numbers, pool.submit(chosen.run, images)))
-                if len(running) == _RUNS_AT_ONCE:
-                    numbers, future = running.popleft()
-                    yield numbers, future.result()
-        for numbers, future in running:
-            yield numbers, future.result()
+    for numbers, images in batches:
+        if not numbers:
+            yield [], []
+            continue
+        chosen = inference.choose(images, count)
+        # Here, since a thread of its own would trace the network without its settings.
+        yield numbers, chosen.run(images)
+        break
+    else:
+        return
+
+    def run(batch: tuple[list[int], np.ndarray]) -> tuple[list[int], list[np.ndarray]]:
+        numbers, images = batch
+        return numbers, chosen.run(images) if numbers else []
+
+    yield from engines.run_ahead(run, batches) if inference.kind == "cpu" else map(run, batches)
 
 
 def _unknown(inference: Inference, count: int) -> list[np.ndarray]:

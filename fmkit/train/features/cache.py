@@ -229,9 +229,12 @@ class _Extraction:
     def _run(
         self, chosen: Engine, inputs: Iterator[np.ndarray], steps: int
     ) -> Iterator[Sequence[np.ndarray]]:
-        for number, batch in enumerate(inputs):
-            self.on_batch(number, steps)
-            yield chosen.run(batch)
+        def counted() -> Iterator[np.ndarray]:
+            for number, batch in enumerate(inputs):
+                self.on_batch(number, steps)
+                yield batch
+
+        yield from chosen.run_all(counted())
 
 
 def _reader(

@@ -1,5 +1,8 @@
 import math
 import sys
+import threading
+import time
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -203,6 +206,46 @@ def test_auto_goes_on_when_the_engine_fails_under_way(model, monkeypatch, capsys
     engine = choose(model, "auto")
     assert engine.name == NAME
     assert_agree(engine, model, photos(3))
+    assert "out of memory" in capsys.readouterr().err
+
+
+class FakeRequest:
+    """Adds 1 to its input in a thread, as OpenVINO computes."""
+
+    def start_async(self, inputs):
+        assert not hasattr(self, "thread"), "two batches at a time on one request"
+        self.output_tensors = [SimpleNamespace(data=None)]
+        self.thread = threading.Thread(target=self._compute, args=(inputs[0],))
+        self.thread.start()
+
+    def _compute(self, rows):
+        time.sleep(0.002)
+        self.output_tensors[0].data = rows + 1
+
+    def wait(self):
+        self.thread.join()
+        del self.thread
+
+
+def test_batches_at_a_time_have_requests_of_their_own_and_come_in_order():
+    groups = [[FakeRequest() for _ in range(3)] for _ in range(extract.RUNS_AT_ONCE)]
+    run = extract._in_chunks(groups, 4, [0], np.float32)
+    batches = [np.full((size, 2), number, np.uint8) for number, size in enumerate([9, 30, 1, 4, 7])]
+    outputs = list(extract.Engine(NAME, "", {}, run).run_all(iter(batches)))
+    assert [rows.shape for (rows,) in outputs] == [batch.shape for batch in batches]
+    assert all((rows == number + 1).all() for number, (rows,) in enumerate(outputs))
+
+
+def test_keras_takes_over_though_two_batches_fail_at_a_time(capsys):
+    both = threading.Barrier(2, timeout=10)
+
+    def fail(images):
+        both.wait()
+        raise RuntimeError("out of memory")
+
+    run = extract._with_fallback(fail, lambda images: [images])
+    outputs = extract.Engine(NAME, "", {}, run).run_all(np.arange(5)[:, None])
+    assert [int(rows[0]) for (rows,) in outputs] == list(range(5))
     assert "out of memory" in capsys.readouterr().err
 
 
