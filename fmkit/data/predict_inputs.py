@@ -437,6 +437,8 @@ def _refuse_other_content(source: Path) -> None:
         with source.open("rb") as file:
             head = file.read(file_type.HEAD)
         content = file_type.binary_content(head)
+        if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"<?xml", b"<stata_dta>")):
+            content = "a Stata file" if b"<stata_dta>" in head else "an XML document"
         if content:
             raise DataError(
                 f"input: {display_path(source)} is {content}, and the model reads texts.",

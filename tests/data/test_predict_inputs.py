@@ -256,6 +256,11 @@ def test_paths_of_a_table_in_every_spelling(tmp_path):
         ("photo.jpg", b"\xff\xd8\xff\xe0" + b"\0" * 200, "a JPEG image"),
         ("a.txt", b"PK\3\4\0\0" + b"x\n" * 100, "a ZIP archive or an Office document"),
         ("a.pdf", b"%PDF-1.7\n\0", "a PDF"),
+        ("t.feather", b"ARROW1\0\0\xff\xff", "a Feather or Arrow file"),
+        ("t.orc", b"ORC\n\x06\x12\0", "an ORC file"),
+        ("t.db", b"SQLite format 3\0", "an SQLite database"),
+        ("t.xml", b'<?xml version="1.0"?>\n<posts>\n', "an XML document"),
+        ("t.dta", b"<stata_dta><header>\n", "a Stata file"),
     ],
 )
 def test_what_is_not_a_text_is_not_read_as_lines(name, content, said, tmp_path):

@@ -38,6 +38,12 @@ _OTHERS: tuple[tuple[bytes, str], ...] = (
     (b"MZ", "a program"),
     (b"\x93NUMPY", "a NumPy array"),
     (b"\x89HDF", "an HDF5 file"),
+    (b"ARROW1", "a Feather or Arrow file"),
+    (b"ORC", "an ORC file"),
+    (b"PAR1", "a parquet file"),
+    (b"SQLite format 3", "an SQLite database"),
+    (b"Obj\1", "an Avro file"),
+    (b"$FL2", "an SPSS file"),
     (b"version https://git-lfs", "a Git LFS pointer: run `git lfs pull`"),
     (b"../", "a link written out as text, as Git does without links"),
 )

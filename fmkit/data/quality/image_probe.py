@@ -25,6 +25,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
+from PIL.TiffImagePlugin import SAMPLESPERPIXEL
 
 from fmkit.core.safe_io import RefusedFile, open_regular
 from fmkit.data.findings import UnusableInput
@@ -180,7 +181,11 @@ def _decode(content: IO[bytes], kind: str, max_pixels: int) -> dict[str, Any]:
 
 
 def _mode(image: Picture, image_format: str) -> str:
-    """Pillow's name of the pixel format, with `;16` where it drops the lower half of 16 bits."""
+    """Pillow's name of the pixel format, with `;16` where it drops the lower half of 16 bits, or
+    the number of bands where it drops some."""
+    bands = getattr(image, "tag_v2", {}).get(SAMPLESPERPIXEL, 1) if image_format == "TIFF" else 1
+    if bands > len(image.getbands()):
+        return f"{bands}-band {image.mode}"
     may_have_16_bits = image_format in ("PNG", "TIFF") and image.mode not in DEEP_MODES
     if may_have_16_bits and re.search(r";16[BLN]", str(getattr(image, "tile", ""))):
         return f"{image.mode};16"
@@ -229,6 +234,11 @@ def _explain(content: IO[bytes], kind: str, error: Exception, max_pixels: int) -
     message = str(error).splitlines()[0] if str(error) else type(error).__name__
     if isinstance(error, Image.UnidentifiedImageError):
         message = f"its {kind} header cannot be read"
+        if kind == "TIFF":
+            return UnusableInput(
+                "damaged",
+                f"{message}; or it has more than 4 bands, or colours as floats, which are not read",
+            )
     if message.startswith("decoder error"):
         message = "its compressed pixels cannot be read"
     if kind not in ("JPEG", "PNG") and re.search(r"truncated|EOF", message, re.IGNORECASE):

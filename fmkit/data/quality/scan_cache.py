@@ -19,7 +19,7 @@ from fmkit.core import sqlite_cache
 from fmkit.data.quality.image_probe import SIDE, ImageFacts
 from fmkit.store.array_cache import SCANS
 
-_VERSION = 3
+_VERSION = 4
 _PATHS_AT_ONCE = 500
 _CACHED_KINDS = ("", "empty_file", "truncated", "damaged", "not_image", "too_large")
 _COLUMNS = "kind, why, format, mode, width, height, animated, blank, digest, thumbnail, low, high"

@@ -59,6 +59,8 @@ def recognise_arrays(request: Request, path: Path) -> Recognised:
     result = recognised("arrays", path, reason, image_key=image, label_key=label)
     shape, kind = others[str(label)].shape, others[str(label)].dtype.kind
     task = "regression" if kind == "f" else "multi_label" if shape[1:] not in ((), (1,)) else ""
+    if task and len(shape) == 2 and _is_one_hot(path, str(label)):
+        task = ""
     result.settings |= {"task": task} if task else {}
     return result
 
@@ -67,13 +69,19 @@ def _merge_splits(headers: dict[str, Any]) -> list[str]:
     """Replace arrays of splits, such as `train_images`, by one, `images`; returns the splits."""
     result: dict[str, None] = {}
     for name in [*headers]:
-        key = name.removeprefix(f"{npz.SPLITS[0]}_")
+        key = name.removeprefix(f"{npz.SPLITS[0]}_").removesuffix(f"_{npz.SPLITS[0]}")
         if key != name and (parts := npz.split_arrays(key, headers)):
             headers[key] = headers[name]
             result |= dict.fromkeys(parts)
             for part in parts.values():
                 del headers[part]
     return [*result]
+
+
+def _is_one_hot(path: Path, label: str) -> bool:
+    with open_npz(path) as reader:
+        parts = npz.split_arrays(label, reader.members).values()
+        return all(npz.is_one_hot(reader.read(name)) for name in [*parts] or [label])
 
 
 def _preferred(names: Sequence[str], words: Sequence[str]) -> str | None:

@@ -39,6 +39,19 @@ def refuse_labelled_lines(path: Path, lines: Sequence[str], example: str) -> Non
             f"{shown} has a label and a question per line, such as {lines[0][:40]!r} (TREC's).",
             "Save it as a table with the columns label and text, such as .csv.",
         )
+    if lines[0].startswith("## intent:"):
+        raise DataError(
+            f"{shown} is training data of Rasa, intents and their examples.",
+            "Save it as a table with the columns label and text, such as .csv.",
+        )
+    for separator in (";", "|"):
+        if fields := _fields(lines, separator):
+            raise DataError(
+                f"{shown} has {fields} fields per line, separated by {separator!r}, such as "
+                f"{lines[0].strip()[:40]!r}.",
+                "Rename it, and files like it, to end in .csv: these are read as tables. To learn "
+                f"from the lines as they stand: {example} data=text_lines",
+            )
     for separator in _SEPARATORS:
         if label := _label(lines, separator):
             raise DataError(
@@ -57,6 +70,12 @@ def rename_hint(lines: Sequence[str]) -> str:
         if isinstance(json.loads(lines[0]), dict):
             return "It seems to be JSON lines: give it a name that ends in .jsonl. "
     return "If it is a text with a line per example, give it a name that ends in .txt or .csv. "
+
+
+def _fields(lines: Sequence[str], separator: str) -> int:
+    """How many fields, three or more, each line has; 0 where their numbers differ."""
+    counts = {line.count(separator) for line in lines}
+    return counts.pop() + 1 if len(counts) == 1 and min(counts) > 1 else 0
 
 
 def _label(lines: Sequence[str], separator: str) -> str:

@@ -4,6 +4,7 @@ Pixels are whole numbers from 0 to 255. Floats are refused, not scaled: whether 
 full range cannot be seen in the file, and a wrong guess would go unnoticed until deployment.
 """
 
+import contextlib
 import dataclasses
 import sys
 from collections.abc import Iterable
@@ -26,7 +27,7 @@ from fmkit.data.sources.table_rows import row_id
 from fmkit.data.targets import LabelSets, Numbers
 
 SPLITS = ("train", "val", "test")
-"""What names of the arrays of splits begin with, before `_images`."""
+"""What names of the arrays of splits begin with, before `_images`, or end with, after `x_`."""
 _SHAPES = "(N, H, W), (N, H, W, 1), (N, H, W, 3) or (N, H, W, 4)"
 _LABELS = {
     "classes": ((1,), "(N,)", "uibSU", "whole numbers or texts"),
@@ -35,7 +36,7 @@ _LABELS = {
 }
 """By `data.labels`, dimensions and kinds of NumPy types of the labels, each also in words."""
 _RESHAPE = {
-    ("classes", 2): "One-hot rows: save labels.argmax(axis=1).",
+    ("classes", 2): "Rows with several labels are for task=multi_label.",
     ("sets", 1): "A single label: save labels.reshape(-1, 1).",
 }
 """By `data.labels` and dimensions, what to do."""
@@ -50,6 +51,8 @@ def list_examples(config: ArraysData) -> Examples:
     (images, labels, *name_arrays), splits = _read(path, keys, optional)
     if kind == "classes" and labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
+    elif kind == "classes" and is_one_hot(labels):
+        labels = labels.argmax(axis=1)
     problems = [
         *_image_problems(config.image_key, images),
         *_label_problems(kind, config.label_key, labels),
@@ -90,18 +93,46 @@ def _array(splits: list[str]) -> np.ndarray | None:
     return np.array(splits, dtype=str) if splits else None
 
 
+def is_one_hot(labels: np.ndarray) -> bool:
+    """Whether labels are one-hot rows, (N, K) with one 1 in each, and zeros."""
+    if labels.ndim != 2 or labels.shape[1] < 2 or labels.dtype.kind not in "uibf":
+        return False
+    return bool(np.isin(labels, (0, 1)).all() and (labels.sum(axis=1) == 1).all())
+
+
 def split_arrays(key: str, names: Iterable[str]) -> dict[str, str]:
-    """By split, the array of a key that no array is called, such as `train_images`; or none."""
-    parts = {split: f"{split}_{key}" for split in SPLITS if f"{split}_{key}" in names}
-    return parts if SPLITS[0] in parts and key not in names else {}
+    """By split, the array of a key that no array is called; or none.
+
+    They are called `train_images`, as in MedMNIST, or `x_train`, as in Keras' data sets.
+    """
+    for pattern, fewest in (("{split}_{key}", 1), ("{key}_{split}", 2)):
+        parts = {split: pattern.format(split=split, key=key) for split in SPLITS}
+        parts = {split: name for split, name in parts.items() if name in names}
+        if SPLITS[0] in parts and len(parts) >= fewest and key not in names:
+            return parts
+    return {}
 
 
 def read_images(path: Path, key: str) -> np.ndarray:
     """The images of a file without their labels, (N, H, W) or (N, H, W, C) uint8.
 
+    Args:
+        key: their array; where the file lacks it, the only array of three dimensions or more.
+
     Raises:
         DataError: they cannot be read, or are not images.
     """
+    with contextlib.suppress(UnsafeContent, OSError, ValueError), open_npz(path) as reader:
+        if key not in reader.members and not split_arrays(key, reader.members):
+            names = [name for name in reader.members if len(reader.header(name).shape) > 2]
+            if len(names) > 1:
+                raise DataError(
+                    received(
+                        f"{path.name}, arrays of images", names, f"one, or one called {key!r}"
+                    ),
+                    "Save the one that is meant alone: numpy.savez('images.npz', images=...)",
+                )
+            key = names[0] if names else key
     (images,), _ = _read(path, [key], [])
     if problems := _image_problems(key, images):
         raise DataError(combine_messages([f"{path.name}: {problem}" for problem in problems]))
@@ -195,6 +226,9 @@ def _image_problems(name: str, images: np.ndarray) -> list[str]:
     if images.dtype.kind == "f":
         low, high = float(images.min()), float(images.max())
         scale = "images * 255" if high <= 1 else "images"
+        if low < 0:  # normalised, mostly to -1 to 1
+            ends = (-1, 1) if low >= -1 and high <= 1 else (low, high)
+            scale = f"numpy.interp(images, ({ends[0]:g}, {ends[1]:g}), (0, 255))"
         return [
             f"{name} is {images.dtype} from {low:g} to {high:g}; expected whole numbers from 0 to "
             f"255. Save numpy.round({scale}).astype('uint8') if that is what they mean."

@@ -208,3 +208,15 @@ def test_dark_colours_of_16_bits_are_a_warning(tmp_path):
     assert dark == {f"class 0/{number}.png" for number in (0, 2, 4, 6)}
     (converted,) = [each for each in findings if each.kind == "converted"]
     assert converted.why == "8 16-bit RGB photos become 8-bit RGB."
+
+
+def test_bands_beyond_three_are_dropped_with_a_word(tmp_path):
+    for name in "ab":
+        for number in range(4):
+            path = tmp_path / name / f"{number}.tif"
+            path.parent.mkdir(exist_ok=True)
+            pixels = np.random.default_rng(number).integers(0, 256, (8, 8, 4), np.uint8)
+            # The fourth band is near infrared, not transparency.
+            Image.frombytes("RGBX", (8, 8), pixels.tobytes()).save(path)
+    (converted,) = [each for each in inspected(tmp_path).findings if each.kind == "converted"]
+    assert converted.why == "8 4-band RGB photos become 8-bit RGB."

@@ -804,6 +804,21 @@ def test_lines_with_a_label_at_their_end_are_not_texts_without(separator, tmp_pa
     assert (settings["data.text_column"], settings["data.label_column"]) == ("column_1", "column_2")
 
 
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (["ticket|message|team", *(f"T{n}|printer {n} is on fire|it {n}" for n in range(9))],
+         "3 fields per line"),
+        (["## intent:billing", *(f"- charged {n} times" for n in range(9))], "Rasa"),
+    ],
+)  # fmt: skip
+def test_separated_fields_and_intents_are_not_texts_without_labels(lines, said, tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("\n".join(lines))
+    with pytest.raises(DataError, match=said):
+        recognise(Request("a.txt"), path)
+
+
 def test_lines_that_end_in_words_of_their_own_are_texts(tmp_path):
     (tmp_path / "a.txt").write_text(
         "\n".join(f"{text}, as {n} said" for n, text in enumerate(TEXTS))

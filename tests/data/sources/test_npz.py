@@ -8,6 +8,7 @@ import pytest
 
 from fmkit.config.schema.data import ArraysData
 from fmkit.core.errors import DataError
+from fmkit.data.recognition.recognise import Request, recognise
 from fmkit.data.sources.npz import read_images
 from fmkit.data.sources.registry import list_examples
 
@@ -77,9 +78,41 @@ def test_arrays_of_splits_are_one_set(labels, tmp_path):
     assert list_examples(config).splits is None
 
 
+def test_arrays_are_named_for_splits_as_in_keras_too(tmp_path):
+    arrays = {"x_train": images(6, 4, 4), "y_train": np.arange(6) % 2}
+    arrays |= {"x_test": images(3, 4, 4), "y_test": np.arange(3) % 2}
+    config = saved(tmp_path, **arrays)
+    config.image_key, config.label_key = "x", "y"
+    assert list_examples(config).splits.tolist() == ["train"] * 6 + ["test"] * 3
+    settings = recognise(Request("set.npz"), tmp_path / "set.npz").settings
+    assert (settings["data.image_key"], settings["data.label_key"]) == ("x", "y")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int64, bool])
+def test_one_hot_rows_are_classes(dtype, tmp_path):
+    labels = np.arange(12) % 3
+    config = saved(tmp_path, images=images(12, 4, 4), labels=np.eye(3)[labels].astype(dtype))
+    assert list_examples(config).labels.tolist() == labels.tolist()
+    settings = recognise(Request("set.npz"), tmp_path / "set.npz").settings
+    assert settings.get("task", "classification") == "classification"
+
+
+def test_the_only_images_of_a_file_are_predicted_whatever_they_are_called(tmp_path):
+    saved(tmp_path, photos=images(5, 4, 4), ids=np.arange(5))
+    assert np.array_equal(read_images(tmp_path / "set.npz", "images"), images(5, 4, 4))
+    saved(tmp_path, x_old=images(5, 4, 4), x_new=images(5, 4, 4))
+    with pytest.raises(DataError, match=r"arrays of images") as raised:
+        read_images(tmp_path / "set.npz", "images")
+    assert "image_key" not in raised.value.hint
+
+
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
+        (
+            {"images": images(6, 4, 4) / 47.5 - 1, "labels": np.arange(6)},
+            r"numpy.round\(numpy.interp\(images, \(-1, 1\), \(0, 255\)\)\).astype",
+        ),
         ({"images": images(6, 4, 4) / 255.0, "labels": np.arange(6)}, "expected whole numbers"),
         ({"images": images(6, 4, 4) * 2, "labels": np.zeros((6, 3))}, r"shape of labels"),
         ({"images": images(6, 3, 8, 8), "labels": np.arange(6)}, "Channels come last"),
