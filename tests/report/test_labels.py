@@ -78,6 +78,8 @@ def test_what_was_forgotten_is_a_gallery_and_a_table(judged):
     ids = [examples.ids[k] for k in (14, 19, 15)]
     assert pd.read_csv(folder / "hard_examples.csv")["example"].tolist() == ids
     assert pd.read_csv(folder / "hard_examples.csv")["text"].iloc[0] == examples.content.texts[14]
+    lines = (folder / "forgetting.csv").read_text().splitlines()
+    assert (lines[1][-11:], lines[2][-12:]) == (",8,,0,wrong", ",8,1,3,right")
     table = pd.read_csv(folder / "forgetting.csv")
     assert (len(table), table["example"].tolist()[:3]) == (30, ids)
     assert table["last"].tolist()[:2] == ["wrong", "right"]

@@ -93,7 +93,18 @@ def write(folder: Path, examples: Examples) -> str:
         return ""
     positions, counts = read
     trained = examples.take(positions)
-    write_table(folder / ALL, rows(trained, order(counts), counts))
+    write_table(folder / ALL, _whole_numbers(rows(trained, order(counts), counts)))
     hard = hardest(counts)[:MOST]
-    write_table(folder / HARDEST, {**tables.shown(trained, hard), **rows(trained, hard, counts)})
+    write_table(
+        folder / HARDEST,
+        {**tables.shown(trained, hard), **_whole_numbers(rows(trained, hard, counts))},
+    )
     return describe(counts)
+
+
+def _whole_numbers(columns: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    """Columns for a table, in which pandas would make 1 in a column with gaps 1.0."""
+    import pandas as pd
+
+    learned = [pd.NA if epoch is None else epoch for epoch in columns["learned"]]
+    return {**columns, "learned": learned}
