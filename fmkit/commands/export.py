@@ -70,19 +70,18 @@ def export_run(config: ExportConfig) -> dict[str, Any]:
     _require_packages(names)
     run = launch.open_run(config.run, config.runs_dir)
     parent = _parent(config, run)
-    split, inputs = _inputs(config, run)
+    split, inputs = _examples(config, run)
     runtime = dataclasses.replace(config.runtime, precision="float32", extractor="keras")
     trained = launch.load_run(run, runtime)
     if config.calibrated:
         trained = predict.with_temperature(run, trained)
     from fmkit.export import artifact
 
-    entry = modality_entry(trained.spec.modality)
+    deployed = registry.load(modality_entry(trained.spec.modality).export_input)
+    inputs = inputs if config.input is not None else deployed.inputs(inputs)
     batch = None if config.batch == "dynamic" else int(config.batch)
     with console.redirect_stderr(run.folder / run_dir.LOG):  # converters write there
-        sample = registry.load(entry.export_input).sample(
-            trained, inputs, config.limit, batch or artifact.TIMED[-1]
-        )
+        sample = deployed.sample(trained, inputs, config.limit, batch or artifact.TIMED[-1])
         sample = sample.of_whole_batches(batch) if batch else sample
         source = artifact.Source(trained, sample, split, batch)
         results = artifact.export(source, names, parent)
@@ -128,8 +127,8 @@ def _parent(config: ExportConfig, run: RunReader) -> Path:
     return parent
 
 
-def _inputs(config: ExportConfig, run: RunReader) -> tuple[str, Any]:
-    """The split, and the inputs of `fmkit predict` in it that exports are checked on.
+def _examples(config: ExportConfig, run: RunReader) -> tuple[str, Any]:
+    """What exports are checked on: a split's name and examples, or `input` and its inputs.
 
     Raises:
         DataError: the run's data is not there any more.
@@ -145,5 +144,4 @@ def _inputs(config: ExportConfig, run: RunReader) -> tuple[str, Any]:
     with console.announce_slow("reading the examples", config.runtime.verbose):
         read = run_data.read_own_split(run, config.runtime, split)
     rows = np.asarray(read.data.splits[read.split])[: config.limit]
-    to_inputs = registry.load(modality_entry(run.spec().modality).examples_to_inputs)
-    return read.split, to_inputs(read.data.examples.take(rows))
+    return read.split, read.data.examples.take(rows)

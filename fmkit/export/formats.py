@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from fmkit.core.registry import Code
 from fmkit.train.features import engine
@@ -91,7 +92,32 @@ def write_keras(model: keras.Model, path: Path, signature: Sequence[Any]) -> Non
 
 def write_onnx(model: keras.Model, path: Path, signature: Sequence[Any]) -> None:
     """ONNX, by tf2onnx."""
+    _teach_erfc()
     model.export(str(path), format="onnx", verbose=False, input_signature=signature)
+
+
+def _teach_erfc() -> None:
+    """Let tf2onnx write 1 - erf(x) for erfc(x), which ONNX does not have: GELU computes with it.
+
+    In float32 it is as exact here: GELU multiplies it by x / 2, and where it is small so is that.
+    """
+    from tf2onnx.handler import tf_op
+
+    @tf_op("Erfc")
+    class Erfc:
+        """The handler, by the name of the method for the first opset with its operations."""
+
+        @classmethod
+        def version_9(cls, context: Any, node: Any, **_: Any) -> None:
+            """Replace the node."""
+            one = context.make_const(f"{node.name}_one", np.ones((), np.float32))
+            erf = context.make_node("Erf", node.input)
+            shapes, dtypes = node.output_shapes, node.output_dtypes
+            context.remove_node(node.name)
+            context.make_node(
+                "Sub", [one.output[0], erf.output[0]], name=node.name, outputs=node.output,
+                shapes=shapes, dtypes=dtypes,
+            )  # fmt: skip
 
 
 def write_litert(model: keras.Model, path: Path, signature: Sequence[Any]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fmkit.data.examples import Examples
 from fmkit.evaluation.load_run import LoadedRun
 
 
@@ -54,6 +55,10 @@ class DeployedInput:
     install = ""
     imports = ""
     argument = "INPUT"
+
+    def inputs(self, examples: Examples) -> Any:
+        """Examples of a data set as inputs of `fmkit predict`."""
+        raise NotImplementedError
 
     def sample(self, trained: LoadedRun, inputs: Any, limit: int, batch_size: int) -> Sample:
         """Up to `limit` of the inputs of `fmkit predict`, in batches of one size."""

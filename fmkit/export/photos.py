@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from fmkit.core.errors import DataError
+from fmkit.data.examples import Examples
+from fmkit.data.predict_photos import PhotoInputs, photos_of_examples
 from fmkit.evaluation import new_inputs
 from fmkit.evaluation.load_run import LoadedRun
 from fmkit.export.inputs import DeployedInput, Sample
@@ -60,6 +62,10 @@ class Photos(DeployedInput):
     install = "pillow"
     imports = "from PIL import Image, ImageOps"
     argument = "PHOTO"
+
+    def inputs(self, examples: Examples) -> PhotoInputs:
+        """The photos."""
+        return photos_of_examples(examples)
 
     def sample(self, trained: LoadedRun, inputs: Any, limit: int, batch_size: int) -> Sample:
         """The first photos that can be read, decoded as for `fmkit predict`."""

@@ -9,6 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from fmkit.data.content.texts import Texts
+from fmkit.data.examples import Examples
+from fmkit.data.predict_inputs import TextInputs, texts_of_examples
 from fmkit.evaluation.load_run import LoadedRun
 from fmkit.export.inputs import DeployedInput, Sample
 from fmkit.models.backbone import PADDING
@@ -35,7 +38,7 @@ def read(texts):
 '''
 
 
-class Texts(DeployedInput):
+class TextTokens(DeployedInput):
     """Tokens of texts, each row filled up with -1."""
 
     name = "tokens"
@@ -43,6 +46,16 @@ class Texts(DeployedInput):
     install = "tokenizers"
     imports = "from tokenizers import Tokenizer"
     argument = "TEXT"
+
+    def inputs(self, examples: Examples) -> TextInputs:
+        """The texts or pairs; of documents, conversations or sentences the first text of each."""
+        if hasattr(examples.content, "pairs"):
+            return texts_of_examples(examples)
+        first: dict[int, str] = {}
+        for part in examples.content.text_parts():
+            first.setdefault(part.index, part.text)
+        ids = tuple(examples.ids[index] for index in first)
+        return TextInputs(ids, Texts(tuple(first.values())), ("",) * len(ids))
 
     def sample(self, trained: LoadedRun, inputs: Any, limit: int, batch_size: int) -> Sample:
         """The first texts that can be read; they are given to the loader as texts."""
@@ -98,4 +111,4 @@ class Texts(DeployedInput):
         return pieces is not None and pieces.to_library() is not None
 
 
-TEXTS = Texts()
+TEXTS = TextTokens()

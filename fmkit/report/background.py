@@ -289,3 +289,19 @@ def _resumes(resumes: Sequence[Mapping[str, Any]]) -> Markup | None:
         for row in resumes
     ]  # fmt: skip
     return html.table(["resumed", "from", "host", "fmkit"], rows, "Resumes", texts=(0, 1, 2, 3))
+
+
+def exports(record: RunRecord) -> Markup | None:
+    """What each export was compared by; None where there is none."""
+    rows = []
+    for row in run_content.exports(record.folder):
+        difference, agreement = row["max_abs"], row["agreement"]
+        rows.append([
+            html.name(row["format"]),
+            html.NOTHING if difference is None else f"{difference:.1e}",
+            html.NOTHING if agreement is None else f"{agreement:.2%}",
+            html.NOTHING if row["examples"] is None else row["examples"],
+            files.format_bytes(int(row["model_bytes"] or 0)),
+        ])  # fmt: skip
+    columns = ["format", "largest difference", "same answers", "examples", "size"]
+    return html.table(columns, rows, "Exported models, run by their runtimes, against the run")

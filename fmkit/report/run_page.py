@@ -199,6 +199,7 @@ class _Builder:
             ("training", "Training", self._training),
             ("data", "Data", lambda: background.data_card(record)),
             ("settings", "Settings", lambda: background.settings(record)),
+            ("exports", "Exports", lambda: background.exports(record)),
             ("environment", "Machine and versions", lambda: background.environment(record)),
             ("reproduce", "Make it again", lambda: background.reproduce(record)),
         ]

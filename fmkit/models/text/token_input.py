@@ -151,7 +151,8 @@ def _segments(tokens: Any, mask: Any, start: int | None, end: int | None) -> Any
     begun = 0
     if start is not None and start != end:
         begun = ops.cumsum(ops.cast(ops.equal(tokens, start), "int32"), axis=1) - 1
-    return ops.cast(ops.logical_and(ops.greater(before, begun), mask), "int32")
+    # Not a cast: LiteRT's converter finds that of a truth value below 0 to be a constant, wrongly.
+    return ops.where(ops.logical_and(ops.greater(before, begun), mask), 1, 0)
 
 
 def complete(model: keras.Model) -> None:
