@@ -54,6 +54,9 @@ def run(folder: Path, sample: Sample, output: str, sizes: Sequence[int]) -> tupl
                         "its loader reads the examples otherwise than fmkit: the arrays of batch "
                         f"{number} differ."
                     )
+            if f"0 {output}" not in stored:
+                names = [name[2:] for name in stored if name.startswith("0 ") and name != "0 "]
+                raise ArtifactError(f"its result is called {', '.join(names)}, not {output}.")
             return [stored[f"{number} {output}"] for number in range(len(sample.batches))], report
 
 

@@ -89,6 +89,11 @@ def test_a_process_of_its_own_runs_the_loader(tmp_path):
     assert Export().answers == ""
 
 
+def test_a_result_of_another_name_is_refused(tmp_path):
+    with pytest.raises(ArtifactError, match="its result is called outputs, not logits"):
+        parity.run(export(tmp_path), TEXTS, "logits", [1])
+
+
 @pytest.mark.parametrize(
     ("loader", "told"),
     [
