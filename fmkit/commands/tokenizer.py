@@ -48,8 +48,8 @@ def tokenizer(arguments: Sequence[str]) -> dict[str, Any] | None:
         raise ConfigError(
             received("fmkit tokenizer", word, ("train",)),
             shlex.join(["fmkit", "tokenizer", "train", *arguments])
-            if arguments
-            else "fmkit tokenizer train PATH output=DIR",
+            if Path(word).exists() and word
+            else "fmkit tokenizer train data=text_files data.root=DIR output=DIR",
         )
     return launch.run_command("tokenizer", rest[:-1], train_tokenizer)
 

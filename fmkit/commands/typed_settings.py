@@ -108,6 +108,8 @@ def with_data_settings(line: CommandLine) -> CommandLine:
         )
     if line.command not in command_line.TAKE_PATHS or not (line.paths or isinstance(root, str)):
         return line
+    if line.command == "tokenizer" and not line.paths:
+        return line  # its default, files of texts, reads any root
     typed = line.paths[0] if line.paths else str(root)
     of_run = line.command == "eval"  # which names the settings of its data, too
     if "data" in named or of_run or (not line.paths and "init" in named):
