@@ -76,7 +76,8 @@ _OPENVINO = """\
     model = openvino.Core().compile_model(str(FOLDER / "model.xml"), "CPU", settings)
 
     def run(inputs):
-        return {output.any_name: value for output, value in model(inputs).items()}
+        results = model(inputs)  # which may have other names, and others beside them
+        return {output["name"]: results[output["name"]] for output in METADATA["outputs"]}
 """
 
 
