@@ -17,7 +17,7 @@ from fmkit.core import machine
 from fmkit.core.errors import DataError
 from fmkit.core.safe_io import RefusedFile, open_regular
 from fmkit.data.findings import UnusableInput
-from fmkit.data.formats import file_type
+from fmkit.data.formats import encoding_guess, file_type
 
 MAX_CHARACTERS = 2**24
 """Characters of one text: no model reads as many, and an unclosed quote ends here."""
@@ -35,9 +35,6 @@ _BOMS = (
 """Byte order marks; UTF-32's begins with UTF-16's, so it comes first."""
 
 _LINE = re.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")
-_INSIDE = re.compile(r"(?<=[a-z])[^\x00-\x7f](?=[a-z])")
-_INSIDE_WORDS = "\u2018\u2019\u201c\u201d\u2013\u2014\u2026\u00b7\u2022\xa0\xad"
-_COMPARED = 2**16  # characters by which two encodings are compared
 _LARGEST = 4 * MAX_CHARACTERS  # bytes of a file that is one text; a character takes at most 4
 _GZIP_MAGIC = b"\x1f\x8b"
 _UNPACKED = 2**20  # bytes that are unpacked at once
@@ -122,30 +119,18 @@ def _utf16_kind(head: bytes) -> str:
 def guess_encoding(content: bytes) -> str:
     """The encoding that bytes may have that failed to decode; empty: unknown.
 
-    UTF-16 has a byte order mark, or zero bytes at every other position. Of the encodings with one
-    byte per character, cp1252 leaves five bytes undefined, and in text only latin-1 has those, or
-    mac_roman, in which fewer letters have something odd between them.
+    UTF-16 has a byte order mark, or zero bytes at every other position; of others that which gives
+    plausible letters.
     """
     if bom := _bom_encoding(content):
         return bom
-    head = content[:_PROBED]
-    if 0 in head:
-        return _utf16_kind(head)
-    for name in ("utf-8", "cp1252", "latin-1"):
-        try:
-            text = content.decode(name)
-        except UnicodeDecodeError:
-            continue
-        break
-    if name == "utf-8" or _odd_letters(text) <= _odd_letters(content.decode("mac_roman")):
-        return name
-    return "mac_roman"
-
-
-def _odd_letters(text: str) -> int:
-    """How often something that is not written inside of words is between two small letters."""
-    between = _INSIDE.findall(text[:_COMPARED])
-    return sum(not (letter.islower() or letter in _INSIDE_WORDS) for letter in between)
+    if 0 in content[:_PROBED]:
+        return _utf16_kind(content[:_PROBED])
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return encoding_guess.guess(content)
+    return "utf-8"
 
 
 def lines(text: str) -> Iterator[str]:

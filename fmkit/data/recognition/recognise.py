@@ -28,6 +28,7 @@ from fmkit.data.recognition.mailboxes import refuse_mailboxes
 from fmkit.data.recognition.named_photos import table_hint
 from fmkit.data.recognition.result import Recognised, Request, recognised
 from fmkit.data.recognition.tables import recognise_table
+from fmkit.data.recognition.tagged_files import recognise_tagged
 from fmkit.data.sources import conll, text_folder
 from fmkit.data.sources.detection_layouts import refuse_detection
 from fmkit.data.sources.directory import is_documentation
@@ -80,7 +81,7 @@ def _file(request: Request, path: Path) -> Recognised:
         return recognise_arrays(request, path)
     is_tagged = name.endswith((*TEXTS, ".tsv", *conll.SPLIT_ENDINGS)) and _is_tagged(path)
     if name.endswith(_TAGGED) or is_tagged:
-        return recognised("conll", path, "sentences with a tag for each word")
+        return recognise_tagged(request, path, _first_lines(path, keep_empty=True))
     if name.endswith((*TEXTS, ".tsv")) or not path.suffix:
         refuse_labelled_lines(path, _first_lines(path), request.line)
         format = _row_format(path)
@@ -178,8 +179,8 @@ def _folder(request: Request, folder: Path) -> Recognised:
         return recognised("text_folder", folder, "texts in a folder for each class")
     if texts:
         return _texts(request, folder, texts)
-    if any(map(_is_tagged, contents.loose_of(conll.SPLIT_ENDINGS))):
-        return recognised("conll", folder, "sentences with a tag for each word")
+    if tagged := [*filter(_is_tagged, contents.loose_of(conll.SPLIT_ENDINGS))]:
+        return recognise_tagged(request, folder, _first_lines(tagged[0], keep_empty=True))
     if nested := contents.nested_of(_FILES):
         return _nested_files(request, folder, nested)
     if len(contents.folders) > 1 and not contents.loose:
@@ -365,7 +366,7 @@ def _texts(request: Request, folder: Path, texts: Sequence[Path]) -> Recognised:
     """Text files directly in a folder: tagged words, a file for each class, or documents."""
     refuse_labelled_lines(texts[0], _first_lines(texts[0]), request.line)
     if all(map(_is_tagged, texts[:3])):
-        return recognised("conll", folder, "sentences with a tag for each word")
+        return recognise_tagged(request, folder, _first_lines(texts[0], keep_empty=True))
     names = [path.stem for path in texts]
     if all(map(split_of, names)):
         return recognised("text_lines", folder, "texts without labels, one per line")

@@ -9,7 +9,7 @@ sentence in it, so that words and tags may be edited and a sentence keeps its sp
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -32,6 +32,8 @@ SPLIT_ENDINGS = tuple(f".{name}" for name in _SPLITS)
 _SPLIT = re.compile(
     rf"(?<![a-z])({'|'.join(sorted(_SPLITS, key=len, reverse=True))})(?![a-z])", re.IGNORECASE
 )
+CONLL_U = 10
+"""Columns of CoNLL-U and CoNLL-X: ID, FORM, LEMMA, UPOS, XPOS, FEATS and four more."""
 _DOCUMENT = "-DOCSTART-"
 _NEW_DOCUMENT = re.compile(r"#\s*newdoc\b")
 _NOT_A_WORD = re.compile(r"\d+[-.]\d+")  # a range or an empty node of CoNLL-U, in its first column
@@ -160,7 +162,29 @@ def read_sentences(path: Path, name: str, encoding: str, numbers: ColumnNumbers)
         document += is_start
     if not sentences:
         raise DataError(f"{path} has no sentence.")
+    if are_numbers(sentence.words for sentence in sentences):
+        keys, which = f"{numbers.prefix}word_column=2", "which column has the words"
+        if numbers.tag is not None:
+            which += ", and which the tags"
+            tag = "4 (parts of speech)" if layout.width == CONLL_U else "NUMBER"
+            keys += f" {numbers.prefix}tag_column={tag}"
+        raise DataError(
+            f"{path}: column {layout.word + 1} numbers the words of each sentence.",
+            f"Say {which}: {keys}",
+        )
     return sentences
+
+
+def are_numbers(sentences: Iterable[Sequence[str]]) -> bool:
+    """Whether the words of each sentence are their positions, but for the ranges of CoNLL-U."""
+    plain = [
+        [word for word in words if not _NOT_A_WORD.fullmatch(word)] for words in sentences if words
+    ]
+    return max(map(len, plain), default=0) > 1 and all(
+        words == [str(number + first) for number in range(len(words))]
+        for words in plain
+        for first in [int(words[:1] == ["1"])]
+    )
 
 
 def _rows(path: Path, encoding: str) -> list[_Row]:

@@ -525,3 +525,52 @@ def test_names_of_photos_by_number_are_not_classes(stem, tmp_path):
     with pytest.raises(DataError) as caught:
         recognise(Request("train"), tmp_path)
     assert caught.value.hint.startswith("Put the photos of each class")
+
+
+def words_in(folder, columns, name="train.conllu"):
+    """A file of numbered words with more columns."""
+    rows = ["\t".join([str(k), f"word{k}", *columns]) for k in (1, 2, 3)]
+    text = "\n".join(["# sent_id = 1", *rows, "", *rows, "", ""])
+    (folder / name).write_text(text)
+    return folder / name
+
+
+CONLL_U = {
+    "universal": (["w", "NOUN", "NN", "_", "0", "root", "_", "_"], 4),
+    "of_the_language": (["w", "_", "NN", "_", "0", "root", "_", "SpaceAfter=No"], 5),
+}
+
+
+@pytest.mark.parametrize("is_folder", [False, True])
+@pytest.mark.parametrize("name", CONLL_U)
+def test_words_and_parts_of_speech_of_conll_u(name, is_folder, tmp_path):
+    columns, tag = CONLL_U[name]
+    path = words_in(tmp_path, columns)
+    words_in(tmp_path, columns, "dev.conllu")
+    settings = recognise(Request("data"), tmp_path if is_folder else path).settings
+    assert (settings["data.word_column"], settings["data.tag_column"]) == (2, tag)
+    assert [*listed(settings).annotations.names] == [columns[tag - 3]]
+
+
+@pytest.mark.parametrize("columns", [["O", "B-PER"], ["w", "N", "A", "_"]], ids=len)
+def test_numbered_words_with_several_columns_are_a_question(columns, tmp_path):
+    path = words_in(tmp_path, columns, "words.tsv" if len(columns) == 2 else "words.conll")
+    request = Request("data", line="fmkit finetune data")
+    with pytest.raises(ConfigError, match=r"column 1 numbers the words\. .* 2: word1, ") as caught:
+        recognise(request, path)
+    assert caught.value.hint.endswith("data data.word_column=2 data.tag_column=3")
+    chosen = {"word_column": 2, "tag_column": 3}
+    assert "data.word_column" not in recognise(Request("data", chosen), path).settings
+
+
+def test_numbered_words_with_one_tag_are_column_2(tmp_path):
+    settings = recognise(Request("data"), words_in(tmp_path, ["B-PER"], "words.conll")).settings
+    assert settings["data.word_column"] == 2
+    assert "data.tag_column" not in settings
+
+
+def test_an_empty_last_column_is_not_taken_for_tags(tmp_path):
+    (tmp_path / "words.conll").write_text("Anna NNP _\nlives VBZ _\n\nhere RB _\n\n")
+    with pytest.raises(ConfigError, match=r"column 3 is empty\. Which has the tags") as caught:
+        recognise(Request("data"), tmp_path / "words.conll")
+    assert caught.value.hint.endswith("data.word_column=1 data.tag_column=2")

@@ -248,3 +248,20 @@ def test_a_limit_takes_sentences(tmp_path):
     assert len(examples) == len(examples.content.words) == len(examples.annotations.values) == 5
     assert examples.annotations.names == ("O", "B-X")
     np.testing.assert_array_equal(examples.labels, 0)
+
+
+@pytest.mark.parametrize("columns", [10, 4])
+def test_numbers_of_words_are_not_words(columns, tmp_path):
+    row = "\t".join(["{}", "word{}", *"A" * (columns - 3), "O"])
+    text = "\n\n".join("\n".join(row.format(k, k) for k in range(1, n)) for n in (3, 5, 2))
+    path = write(tmp_path, f"{text}\n", "train.conllu")
+    with pytest.raises(DataError) as caught:
+        listed(path)
+    assert "column 1 numbers the words of each sentence" in str(caught.value)
+    tag = {10: "4 (parts of speech)", 4: "NUMBER"}[columns]
+    assert f"data.word_column=2 data.tag_column={tag}" in str(caught.value)
+    assert len(listed(path, word_column=2, tag_column=3)) == 3
+
+
+def test_words_may_be_numbers(tmp_path):
+    assert len(listed(write(tmp_path, "1 O\n2 O\n\n7 O\n8 B-X\n"))) == 2
