@@ -25,7 +25,7 @@ from fmkit.data.recognition.arrays import recognise_arrays
 from fmkit.data.recognition.joined_tables import refuse_tables_to_join
 from fmkit.data.recognition.labelled_lines import refuse_labelled_lines, rename_hint
 from fmkit.data.recognition.mailboxes import refuse_mailboxes
-from fmkit.data.recognition.named_photos import table_hint
+from fmkit.data.recognition.named_files import refuse_table_per_class, table_hint
 from fmkit.data.recognition.result import Recognised, Request, recognised
 from fmkit.data.recognition.tables import recognise_table
 from fmkit.data.recognition.tagged_files import recognise_tagged
@@ -334,6 +334,9 @@ def _data_files(request: Request, folder: Path, files: Sequence[Path]) -> Recogn
     source = result.settings["data"]
     if source == _LINES:  # texts without labels, which another table may have
         refuse_tables_to_join(folder, files)
+        if request.looks_for_labels:
+            column = str(result.settings.get("data.text_column", "text"))
+            refuse_table_per_class(request, folder, files, column)
     if source in _TAKE_TABLES:
         with contextlib.suppress(DataError):
             return _splits(request, folder, files)
@@ -373,7 +376,16 @@ def _texts(request: Request, folder: Path, texts: Sequence[Path]) -> Recognised:
     few = 1 < len(texts) <= _MAX_CLASS_FILES and not any(re.search(r"\d", name) for name in names)
     if few and all(len(_first_lines(path)) > 1 for path in texts):
         return recognised("text_folder", folder, "a file for each class, with a text per line")
-    return recognised("text_files", folder, "documents without labels")
+    named, shown, note = table_hint(folder, texts, are_texts=True), display_path(folder), ""
+    if named and request.needs_labels:
+        raise DataError(
+            f"{shown} has {plural(len(texts), 'text')}, and nothing but their names says what "
+            "they are.",
+            f"{named}To learn from the texts alone: {request.line} data=text_files",
+        )
+    if named:
+        note = f" (if their names say what they are: fmkit finetune {shown})"
+    return recognised("text_files", folder, f"documents without labels{note}")
 
 
 def _is_tagged(path: Path) -> bool:

@@ -574,3 +574,65 @@ def test_an_empty_last_column_is_not_taken_for_tags(tmp_path):
     with pytest.raises(ConfigError, match=r"column 3 is empty\. Which has the tags") as caught:
         recognise(Request("data"), tmp_path / "words.conll")
     assert caught.value.hint.endswith("data.word_column=1 data.tag_column=2")
+
+
+def run_line_of(hint, folder):
+    """Run the line that a message says to type, in a folder."""
+    code = hint.partition('python -c "')[2].partition('"\n')[0]
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=folder)
+
+
+WRITERS = {
+    "billing.csv": lambda frame, path: frame.to_csv(path, index=False),
+    "billing.tsv": lambda frame, path: frame.to_csv(path, index=False, sep="\t"),
+    "billing_semicolons.csv": lambda frame, path: frame.to_csv(path, index=False, sep=";"),
+    "billing.jsonl": lambda frame, path: frame.to_json(path, orient="records", lines=True),
+    "billing.parquet": lambda frame, path: frame.to_parquet(path),
+}
+
+
+@pytest.mark.parametrize("command", ["finetune", "check"])
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_table_for_each_class_is_a_question_with_the_line_that_joins_them(
+    name, command, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    for topic in (Path(name).stem, "shipping"):
+        rows = {"message": [f"some words on {topic} {k}" for k in range(8)], "day": ["today"] * 8}
+        Path("data").mkdir(exist_ok=True)
+        WRITERS[name](pd.DataFrame(rows), Path("data", name).with_stem(topic))
+    request = Request("data", needs_labels=command == "finetune", line=f"fmkit {command} data")
+    with pytest.raises(ConfigError, match="may be a class") as caught:
+        recognise(request, Path("data"))
+    run_line_of(caught.value.hint, tmp_path)
+    assert f"name it: fmkit {command} data_labels.csv" in caught.value.hint
+    assert caught.value.hint.endswith("data data=text_lines data.text_column=message")
+    settings = recognise(request, Path("data_labels.csv")).settings
+    assert settings["data.label_column"] == "label"
+    assert sorted(listed(settings).classes) == sorted([Path(name).stem, "shipping"])
+    pretrain = Request("data", needs_labels=False, line="fmkit pretrain data")
+    assert recognise(pretrain, Path("data")).settings["data"] == "text_lines"
+
+
+@pytest.mark.parametrize("names", [("2026-01", "2026-02"), ("part_1", "part_2"), ("train", "test")])
+def test_parts_of_a_set_without_labels_are_not_classes(names, tmp_path):
+    for name in names:
+        rows = {"message": [f"some words of {name} {k}" for k in range(8)]}
+        pd.DataFrame(rows).to_csv(tmp_path / f"{name}.csv", index=False)
+    assert recognise(Request("data"), tmp_path).settings["data"] == "text_lines"
+
+
+def test_classes_in_names_of_texts_are_refused_with_the_line_that_makes_a_table(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    texts(Path("data"), *(f"{name}_{k}.txt" for name in ("billing", "other") for k in range(4)))
+    with pytest.raises(DataError, match="nothing but their names") as caught:
+        recognise(Request("data", line="fmkit finetune data"), Path("data"))
+    run_line_of(caught.value.hint, tmp_path)
+    assert listed(recognise(Request("data"), Path("data_labels.csv")).settings).classes == (
+        "billing",
+        "other",
+    )
+    check = Request("data", needs_labels=False, line="fmkit check data")
+    assert "if their names say what they are" in recognise(check, Path("data")).reason
