@@ -16,6 +16,7 @@ from fmkit.config.registry import task_entry
 from fmkit.config.schema.commands import TrainConfig
 from fmkit.config.schema.task import JointConfig
 from fmkit.core import registry
+from fmkit.core.modalities import modality_entry
 from fmkit.core.types import DataSpec
 from fmkit.data.dataset import Dataset
 from fmkit.data.examples import Examples
@@ -173,7 +174,14 @@ def assemble(
         refits, interpolated = refit.resolve_auto(config, data.splits, has_learned)
         steps = -(-len(data.splits["train"]) // config.data.batch_size)
         smoothing = getattr(config.task, "label_smoothing", 0.0)
-        planned = phases.plan(config.stage, config.optimizer, steps, interpolated, smoothing)
+        divides_logits = (
+            modality_entry(backbone.modality).has_head_temperature
+            and task.has_logits
+            and any(phase.solver == "cross_validation" for phase in config.stage.values())
+        )
+        planned = phases.plan(
+            config.stage, config.optimizer, steps, interpolated, smoothing, divides_logits
+        )
         freeze.check(model, backbone, planned)
         skipped: dict[str, str] = {}
         started_from: dict[str, Any] = {"weights": backbone.weights}

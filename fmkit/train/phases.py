@@ -172,9 +172,22 @@ def plan(
     steps_per_epoch: int,
     interpolated: Collection[str] = (),
     task_smoothing: float = 0.0,
+    divides_logits: bool = False,
 ) -> list[Phase]:
-    """The phases of a stage in the order they are written; `interpolated` has names of them."""
+    """The phases of a stage in the order they are written.
+
+    Args:
+        interpolated: names of phases, those where `label_smoothing=auto` smooths labels.
+        task_smoothing: what it then stands for; 0: `AUTO_SMOOTHING`.
+        divides_logits: `head_temperature=auto` divides a head's logits. Such a phase does not end
+            too sure of itself, and `label_smoothing=auto` leaves its labels as they are.
+    """
     auto_smoothing = task_smoothing or AUTO_SMOOTHING
+    smoothed = {
+        name
+        for name in interpolated
+        if not (divides_logits and stage[name].head_temperature == "auto")
+    }
     return [
         Phase(
             name=name,
@@ -191,9 +204,7 @@ def plan(
             solver=config.solver,
             rates=config.rates,
             interpolate=name in interpolated,
-            label_smoothing=_label_smoothing(
-                config, auto_smoothing if name in interpolated else None
-            ),
+            label_smoothing=_label_smoothing(config, auto_smoothing if name in smoothed else None),
             head_temperature=config.head_temperature,
         )
         for name, config in stage.items()

@@ -143,6 +143,17 @@ def test_labels_are_smoothed_where_the_share_is_chosen():
         assert [phase.label_smoothing for phase in planned] == [None, auto, 0.3, None]
 
 
+def test_labels_are_not_smoothed_where_the_heads_logits_were_divided():
+    phases = {
+        "full": PhaseConfig(label_smoothing="auto", head_temperature="auto"),
+        "set": PhaseConfig(label_smoothing="0.3", head_temperature="auto"),
+        "before": PhaseConfig(label_smoothing="auto"),  # a run of 0.6 has no such key
+    }
+    for divides, smoothed in ((True, None), (False, 0.1)):
+        planned = plan(phases, settings().optimizer, 3, [*phases], divides_logits=divides)
+        assert [phase.label_smoothing for phase in planned] == [smoothed, 0.3, 0.1]
+
+
 def test_a_phase_smooths_its_own_labels_and_no_other(tmp_path):
     still = {"train": "head", "epochs": "1", "learning_rate": 1e-9}
     phases = {

@@ -55,8 +55,9 @@ class PhaseConfig:
     )
     label_smoothing: str | None = key(
         None,
-        "Label smoothing of the phase, 0 to below 1; `auto`: 0.1 where `interpolate` is on and "
-        "`task.label_smoothing` is 0; null uses `task.label_smoothing`.",
+        "Label smoothing of the phase, 0 to below 1; `auto`: 0.1 where `interpolate` is on, "
+        "`task.label_smoothing` 0 and the head's logits are not divided; null uses "
+        "`task.label_smoothing`.",
         check=units.smoothing_problem,
     )
     head_temperature: str | None = key(
