@@ -54,11 +54,14 @@ class ColumnError(UnusableInput):
 
     Attributes:
         missing: the columns that it lacks.
+        repeated: those that it has more than once.
     """
 
-    def __init__(self, kind: str, why: str, missing: Sequence[str] = ()) -> None:
+    def __init__(
+        self, kind: str, why: str, missing: Sequence[str] = (), repeated: Sequence[str] = ()
+    ) -> None:
         super().__init__(kind, why)
-        self.missing = missing
+        self.missing, self.repeated = missing, repeated
 
 
 class CsvError(UnusableInput):
@@ -179,7 +182,7 @@ def _records(lines: Lines, separator: str, quotes: bool) -> Iterator[tuple[int, 
     starts: list[tuple[int, int]] = []  # number and offset of the lines of a row
 
     def texts() -> Iterator[str]:
-        for number, offset, text in lines:
+        for number, offset, text in _without_comments(lines, separator):
             if number == 1 and _EXCEL.fullmatch(text):
                 continue
             starts.append((number, offset))
@@ -213,6 +216,25 @@ def _records(lines: Lines, separator: str, quotes: bool) -> Iterator[tuple[int, 
             yield (*starts[0], cells)
 
 
+def _without_comments(lines: Lines, separator: str) -> Iterator[tuple[int, int, str]]:
+    """Lines without the comments at the start of a table: `# exported ...` above its header.
+
+    A header may begin with `#`, too: a comment has one cell, and the next other line several.
+    """
+    rest = iter(lines)
+    comments: list[tuple[int, int, str]] = []
+    for line in rest:
+        if not line[2].startswith("#"):
+            if separator not in line[2] or any(separator in text for _, _, text in comments):
+                yield from comments
+            yield line
+            break
+        comments.append(line)
+    else:
+        yield from comments
+    yield from rest
+
+
 def check_columns(columns: Sequence[str], names: Sequence[str]) -> None:
     """Raise `UnusableInput` for a table without some of the columns, or with one of them twice."""
     cut = (name if len(name) <= 40 else f"{name[:37]}..." for name in names[:_MAX_COLUMNS])
@@ -223,9 +245,11 @@ def check_columns(columns: Sequence[str], names: Sequence[str]) -> None:
         close = closest_names(name, shown)
         guess = f" (did you mean {' or '.join(close)}?)" if close else ""
         problems.append(f"it has no column {short_repr(name)}{guess}")
-    problems += [f"it has two columns {name!r}" for name in columns if names.count(name) > 1]
+    counts = {name: names.count(name) for name in columns if names.count(name) > 1}
+    for name, count in counts.items():
+        problems.append(f"it has {'two' if count == 2 else count} columns {name!r}")
     if problems:
         listed = f"its columns are {join_names(shown)}" if missing else ""
         separator = "; " if len(problems) == 1 else "\n"
         why = separator.join(filter(None, (combine_messages(problems), listed)))
-        raise ColumnError("not_text", why, missing)
+        raise ColumnError("not_text", why, missing, [*counts])

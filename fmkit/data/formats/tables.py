@@ -245,6 +245,8 @@ def read(
             hint = f"{meaning}: {prefix}quotes=false" if quotes and prefix is not None else ""
         elif not isinstance(error, ColumnError):
             hint = ""
+        elif error.repeated and not error.missing:
+            hint = "Rename all but one of them in the header, or name a column with another name."
         encoding_key = "" if prefix is None else f"{prefix}encoding"
         raise as_data_error(table, error, encoding, hint, encoding_key) from None
 

@@ -60,6 +60,12 @@ _STATE = re.compile(
     re.IGNORECASE,
 )
 """Columns about the work on a row, which are hardly the label where another one may be."""
+_SENDER = re.compile(
+    r"from|from_name|sender|sent_by|nick(name)?|(author|user|sender|from)\.(\w*name|id)",
+    re.IGNORECASE,
+)
+"""Columns that name the writer of a message, as exports of chats have."""
+_TIME = re.compile(r"date|time|timestamp|sent(_at)?", re.IGNORECASE)
 _REPEATED = 0.1  # of the texts of a column, different ones that are answers by rote, not the text
 _FEW_FLAGS = 3  # columns of true and false that may be states of a row rather than labels
 _SPANS = ("spans", "entities", "ner", "label", "labels")
@@ -328,7 +334,21 @@ def _label_column(columns: Columns, rest: Sequence[str], example: str) -> str | 
             f"which column has the labels? It may be {' or '.join(possible[:5])}.",
             f"Say which: {example} {shell_setting('data.label_column', possible[0])}",
         )
-    return possible[0] if len(possible) == 1 else None
+    label = possible[0] if len(possible) == 1 else None
+    if label is not None and _names_writers(label, columns):
+        raise ConfigError(
+            f"which column has the labels? {label} may be who wrote each message, and no other "
+            "column seems to have labels.",
+            "To learn who wrote a message, or from another column: "
+            f"{example} {shell_setting('data.label_column', label)}",
+        )
+    return label
+
+
+def _names_writers(name: str, columns: Columns) -> bool:
+    """Whether a column says who wrote each message of a chat."""
+    is_author = name.strip().lower() == "author" and any(map(_TIME.fullmatch, columns))
+    return is_author or _SENDER.fullmatch(name.strip()) is not None
 
 
 def _may_be_label(name: str, values: Sequence[Any]) -> bool:

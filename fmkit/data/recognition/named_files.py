@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from fmkit.config.saved_config import shell_setting
 from fmkit.core.errors import ConfigError, join_names
 from fmkit.core.files import display_path
 from fmkit.data.formats.text_files import GZIP
@@ -57,9 +56,7 @@ def table_hint(folder: Path, files: Sequence[Path], are_texts: bool = False) -> 
     )
 
 
-def refuse_table_per_class(
-    request: Request, folder: Path, files: Sequence[Path], text_column: str
-) -> None:
+def refuse_table_per_class(request: Request, folder: Path, files: Sequence[Path]) -> None:
     """Refuse tables of texts without labels whose names may be those of the classes.
 
     Raises:
@@ -86,8 +83,7 @@ def refuse_table_per_class(
         "may be a class.",
         f'If they are, make one table of them:\n  python -c "{code}"\n'
         f"and name it: {request.with_path(Path(table))}\n"
-        f"To learn from the texts alone: {request.line} data=text_lines "
-        f"{shell_setting('data.text_column', text_column)}",
+        f"Without labels: fmkit pretrain {shown}",
     )
 
 

@@ -335,8 +335,7 @@ def _data_files(request: Request, folder: Path, files: Sequence[Path]) -> Recogn
     if source == _LINES:  # texts without labels, which another table may have
         refuse_tables_to_join(folder, files)
         if request.looks_for_labels:
-            column = str(result.settings.get("data.text_column", "text"))
-            refuse_table_per_class(request, folder, files, column)
+            refuse_table_per_class(request, folder, files)
     if source in _TAKE_TABLES:
         with contextlib.suppress(DataError):
             return _splits(request, folder, files)
@@ -381,7 +380,7 @@ def _texts(request: Request, folder: Path, texts: Sequence[Path]) -> Recognised:
         raise DataError(
             f"{shown} has {plural(len(texts), 'text')}, and nothing but their names says what "
             "they are.",
-            f"{named}To learn from the texts alone: {request.line} data=text_files",
+            f"{named}Without labels: fmkit pretrain {shown}",
         )
     if named:
         note = f" (if their names say what they are: fmkit finetune {shown})"

@@ -1,5 +1,6 @@
 """Layouts that public data sets and people's own folders have, from a bare path."""
 
+import json
 import subprocess
 import sys
 from base64 import b64encode
@@ -606,7 +607,7 @@ def test_a_table_for_each_class_is_a_question_with_the_line_that_joins_them(
         recognise(request, Path("data"))
     run_line_of(caught.value.hint, tmp_path)
     assert f"name it: fmkit {command} data_labels.csv" in caught.value.hint
-    assert caught.value.hint.endswith("data data=text_lines data.text_column=message")
+    assert caught.value.hint.endswith("Without labels: fmkit pretrain data")
     settings = recognise(request, Path("data_labels.csv")).settings
     assert settings["data.label_column"] == "label"
     assert sorted(listed(settings).classes) == sorted([Path(name).stem, "shipping"])
@@ -636,3 +637,62 @@ def test_classes_in_names_of_texts_are_refused_with_the_line_that_makes_a_table(
     )
     check = Request("data", needs_labels=False, line="fmkit check data")
     assert "if their names say what they are" in recognise(check, Path("data")).reason
+
+
+SENDERS = {
+    "author.name": [
+        {"content": f"well then, {k}", "author": {"name": "ab"[k % 2]}} for k in range(9)
+    ],
+    "from": [{"date": "2026-11-01", "from": "ab"[k % 2], "text": f"well {k}"} for k in range(9)],
+    "Author": [{"Date": "1.2.26", "Author": "ab"[k % 2], "Content": f"so {k}"} for k in range(9)],
+}
+
+
+@pytest.mark.parametrize("name", SENDERS)
+def test_who_wrote_a_message_is_a_label_only_where_the_user_says_so(name, tmp_path):
+    path = tmp_path / "chat.json"
+    path.write_text(json.dumps({"messages": SENDERS[name]}))
+    with pytest.raises(ConfigError, match="may be who wrote each message") as caught:
+        recognise(Request("chat.json", line="fmkit check chat.json"), path)
+    assert caught.value.hint.endswith(f"fmkit check chat.json data.label_column={name}")
+    settings = recognise(Request("chat.json", {"label_column": name}), path).settings
+    assert settings["data.label_column"] == name
+
+
+def test_authors_of_texts_without_times_are_labels(tmp_path):
+    rows = {
+        "text": [f"some words {k}" for k in range(9)],
+        "author": ["ab"[k % 2] for k in range(9)],
+    }
+    pd.DataFrame(rows).to_csv(tmp_path / "a.csv", index=False)
+    settings = recognise(Request("a.csv"), tmp_path / "a.csv").settings
+    assert settings["data.label_column"] == "author"
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_comments_above_a_header_are_not_the_header(separator, tmp_path):
+    rows = [separator.join([f"some words {k}", "ab"[k % 2]]) for k in range(8)]
+    text = "\n".join(
+        ["# exported 2026-11-30", "# by ana", separator.join(["text", "label"]), *rows]
+    )
+    (tmp_path / "a.csv").write_text(text)
+    settings = recognise(Request("a.csv"), tmp_path / "a.csv").settings
+    assert (settings["data.text_column"], settings["data.label_column"]) == ("text", "label")
+    assert len(listed(settings)) == 8
+
+
+def test_a_header_may_begin_with_a_number_sign(tmp_path):
+    rows = [f"{k},some words {k},{'ab'[k % 2]}" for k in range(8)]
+    (tmp_path / "a.csv").write_text("\n".join(["#id,text,label", *rows]))
+    settings = recognise(Request("a.csv"), tmp_path / "a.csv").settings
+    assert settings["data.label_column"] == "label"
+    assert len(listed(settings)) == 8
+
+
+def test_columns_of_one_name_are_counted_with_what_to_do(tmp_path):
+    rows = [f"some words {k},{'ab'[k % 2]},x,y" for k in range(8)]
+    (tmp_path / "a.csv").write_text("\n".join(["text,Labels,Labels,Labels", *rows]))
+    settings = recognise(Request("a.csv"), tmp_path / "a.csv").settings
+    with pytest.raises(DataError, match="it has 3 columns 'Labels'") as caught:
+        listed(settings)
+    assert caught.value.hint.startswith("Rename all but one of them in the header")
