@@ -185,7 +185,7 @@ class ExplainConfig:
         choices=("train", "val", "test"),
     )
     limit: int | None = key(
-        None, "At most so many; null is 16 of a split, and all of `input`.", range=at_least(1)
+        None, "Most examples; null is 16 of a split, or all inputs.", range=at_least(1)
     )
     method: str = key(
         "auto", "How predictions are explained; `auto` chooses by the model.", choices=EXPLANATIONS
@@ -195,13 +195,12 @@ class ExplainConfig:
     )
     replace_words: bool = key(
         True,
-        "`method=counterfactual` of texts may replace words by others of the training data, not "
-        "only leave them out.",
+        "Counterfactual texts may replace words by others of the training data.",
     )
     layer: str | None = key(
         None, "Layer whose output Grad-CAM uses; null is the last with at least 6 x 6 cells."
     )
-    check: bool = key(False, "Evaluate the explanations: deletion, insertion, randomised weights.")
+    check: bool = key(False, "Evaluate them by deletion, insertion, random weights.")
     output: str | None = key(
         None, "Folder for the results, new or empty; null is a new one in the run's explain/."
     )

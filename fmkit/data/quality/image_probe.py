@@ -184,12 +184,11 @@ def _mode(image: Picture, image_format: str) -> str:
     """Pillow's name of the pixel format, with `;16` where it drops the lower half of 16 bits, or
     the number of bands where it drops some."""
     bands = getattr(image, "tag_v2", {}).get(SAMPLESPERPIXEL, 1) if image_format == "TIFF" else 1
-    if bands > len(image.getbands()):
-        return f"{bands}-band {image.mode}"
+    mode = f"{bands}-band {image.mode}" if bands > len(image.getbands()) else image.mode
     may_have_16_bits = image_format in ("PNG", "TIFF") and image.mode not in DEEP_MODES
     if may_have_16_bits and re.search(r";16[BLN]", str(getattr(image, "tile", ""))):
-        return f"{image.mode};16"
-    return image.mode
+        return f"{mode};16"
+    return mode
 
 
 def _deep_range(image: Picture) -> tuple[float, float] | tuple[None, None]:
@@ -236,8 +235,8 @@ def _explain(content: IO[bytes], kind: str, error: Exception, max_pixels: int) -
         message = f"its {kind} header cannot be read"
         if kind == "TIFF":
             return UnusableInput(
-                "damaged",
-                f"{message}; or it has more than 4 bands, or colours as floats, which are not read",
+                "not_image",
+                f"{message}; those of more than 4 bands, or of colours as floats, are not read",
             )
     if message.startswith("decoder error"):
         message = "its compressed pixels cannot be read"

@@ -172,10 +172,15 @@ def _findings(
             findings.append(Finding("wrong_extension", ids[index], why, (ids[index],)))
     converted = {mode: count for mode, count in modes.items() if mode not in _NOT_CONVERTED}
     if converted:
-        named = [f"{count:,} {_MODE_NAMES.get(mode, mode)}" for mode, count in converted.items()]
+        names = {
+            mode: _MODE_NAMES.get(mode, mode).replace(";16", " of 16 bits") for mode in converted
+        }
+        named = [f"{count:,} {names[mode]}" for mode, count in converted.items()]
         counts = join_names(named)
         total = sum(converted.values())
         why = f"{counts} {'photo becomes' if total == 1 else 'photos become'} 8-bit RGB."
+        if any("-band" in mode for mode in converted):
+            why += " Bands after the third are dropped."
         findings.append(Finding("converted", "", why, count=total))
     return findings
 

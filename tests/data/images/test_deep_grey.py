@@ -219,4 +219,6 @@ def test_bands_beyond_three_are_dropped_with_a_word(tmp_path):
             # The fourth band is near infrared, not transparency.
             Image.frombytes("RGBX", (8, 8), pixels.tobytes()).save(path)
     (converted,) = [each for each in inspected(tmp_path).findings if each.kind == "converted"]
-    assert converted.why == "8 4-band RGB photos become 8-bit RGB."
+    assert (
+        converted.why == "8 4-band RGB photos become 8-bit RGB. Bands after the third are dropped."
+    )
