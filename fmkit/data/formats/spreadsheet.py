@@ -23,6 +23,8 @@ from fmkit.data.split_names import named_splits
 EXCEL = (".xlsx", ".xlsm")
 """How names of workbooks end."""
 
+_FILE = re.compile(r"\.[A-Za-z]\w{2,4}\s*\Z")
+_SPACES = 3  # least ones of a text, rather than a title or a name
 _PROBED = 20  # rows of a sheet among which its header is searched
 _MERGED = re.compile(
     rb'<(?:\w+:)?mergeCell\s[^<>]{0,99}?ref="([A-Z]{1,3})(\d{1,7}):[A-Z]{1,3}(\d{1,7})"'
@@ -36,7 +38,7 @@ def sheet_rows(
     """The header of a table in a workbook, and its rows that are not empty, with typed cells.
 
     It is the first row of a sheet that has most of the columns, or of names where none are asked
-    for: a sheet of notes may come before it, and a title above it.
+    for: a sheet of notes or a pivot table may come before it, and a title above it.
 
     Args:
         chosen: title or number, from 1, of the only sheet to read; None: the one that fits, of
@@ -51,11 +53,13 @@ def sheet_rows(
     if chosen is not None:
         sheets = [_chosen(path, sheets, chosen)]
     merged = {sheet.title: _merged_rows(path, sheet) for sheet in sheets}
-    candidates = [
-        (_fit(cells, columns), sheet, number, cells)
-        for sheet in sheets
-        for number, cells in itertools.islice(_filled(sheet, merged[sheet.title]), _PROBED)
-    ]
+    candidates = []
+    for sheet in sheets:
+        rows = [*itertools.islice(_filled(sheet, merged[sheet.title]), _PROBED)]
+        is_data = not _are_numbers([cells for _, cells in rows])
+        for number, cells in rows:
+            count, names_count = _fit(cells, columns)
+            candidates.append(((count, is_data, names_count), sheet, number, cells))
     if not candidates:
         raise UnusableInput("not_text", "it has no header")
     _, best, header_number, header = max(candidates, key=lambda candidate: candidate[0])
@@ -127,6 +131,14 @@ def _fit(cells: Sequence[Any], columns: Sequence[str]) -> tuple[int, int]:
     names = {str(cell).strip() for cell in cells if isinstance(cell, str)} - {""}
     count = len(names & set(columns))
     return count, 0 if count else len(names)
+
+
+def _are_numbers(rows: Sequence[Sequence[Any]]) -> bool:
+    """Whether the rows of a sheet are mostly numbers, without texts or names of files."""
+    cells = [cell for row in rows for cell in row if _is_filled(cell)]
+    texts = [cell for cell in cells if isinstance(cell, str)]
+    contents = sum(text.strip().count(" ") >= _SPACES or bool(_FILE.search(text)) for text in texts)
+    return 2 * len(texts) < len(cells) and 2 * contents < len(rows)
 
 
 _Merged = dict[int, list[tuple[int, int]]]

@@ -108,3 +108,16 @@ def test_a_value_of_merged_cells_belongs_to_each_of_their_rows(tmp_path):
         ("good", "four", None),  # row 5 is empty but for what it shares
         ("bad", None, "B"),  # merging has deleted the other values
     ]
+
+
+@pytest.mark.parametrize("columns", [[], ["message"], ["Row Labels"]])
+def test_a_pivot_table_before_the_rows_is_not_read(tmp_path, columns):
+    head = ["Row Labels", "billing", "shipping", "technical", "Grand Total"]
+    pivot = [
+        ["Count of Ticket", "Column Labels"],
+        head,
+        *([m, 3, 4, 5, 12] for m in ("Aug", "Sep", "Oct", "Nov")),
+    ]
+    export = [["Ticket", "Message", "Team"], *([f"T-{k}", f"one two {k}", "a"] for k in range(4))]
+    path = workbook(tmp_path / "a.xlsx", Pivot=pivot, Export=export)
+    assert sheet_rows(path, columns)[0] == (head if columns == ["Row Labels"] else export[0])
