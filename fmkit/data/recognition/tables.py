@@ -19,6 +19,7 @@ from fmkit.data.formats.spreadsheet import EXCEL
 from fmkit.data.formats.tables import records
 from fmkit.data.formats.text_files import GZIP, as_data_error, file_ending, is_wide
 from fmkit.data.images.image_file import EXTENSIONS, is_photo
+from fmkit.data.recognition.boxed_labels import refuse_boxes
 from fmkit.data.recognition.column_roles import (
     Roles,
     lacks_header,
@@ -59,6 +60,7 @@ def recognise_table(request: Request, path: Path) -> Recognised:
     if not columns:
         raise DataError(f"{shown} has no rows with names of columns.")
     _refuse_rejected(path, columns)
+    refuse_boxes(path, columns, photo_column(columns) or "")
     refuse_pixel_texts(path, columns)
     _refuse_qualtrics(path, columns)
     chosen, doubt = dict(request.chosen), ""

@@ -43,6 +43,8 @@ _DATE_CELL = re.compile(r"\d{4}-\d\d-\d\d 00:00:00")
 _FEW_NAMES = 5  # names of classes that may have their words in common
 _OTHERS = (",", ";", "|", "/", "#")
 _NEARLY = 0.9
+_NAME_KEYS = ("name", "label", "tagName")  # of labels that are objects
+_PLACES = {"coordinates", "bbox", "boundingBox", "polygon", "segmentation"}
 _FEW = 10  # columns that are named in a line to copy
 _PLAIN_NUMBERS = "Write them as plain numbers, such as 1000.50, and a unit into the column's name."
 
@@ -353,13 +355,15 @@ def parse_labels(cell: str) -> tuple[list[str] | None, str]:
     """The labels of a cell that is a list (None: it is not one), and what is wrong with it.
 
     A list may be the only value of an object, as Label Studio writes several choices; and a label
-    an object with a `name`, as GitHub writes it.
+    an object with a `name`, as GitHub writes it, a `label` (CreateML) or `tagName` (Azure).
     """
     labels = parse_cell(cell)
     if isinstance(labels, dict) and len(labels) == 1:
         (labels,) = labels.values()
     if isinstance(labels, list):
-        labels = [_own_name(label) for label in labels]
+        if any(map(is_box, labels)):
+            return None, f"{cell[:40]} is a list of boxes, not of names"
+        labels = [name for label in labels for name in _own_names(label)]
     if isinstance(labels, dict) or (
         isinstance(labels, list) and any(isinstance(label, list | dict) for label in labels)
     ):
@@ -369,11 +373,20 @@ def parse_labels(cell: str) -> tuple[list[str] | None, str]:
     return [cell_text(label, "utf-8") for label in labels], ""
 
 
-def _own_name(label: Any) -> Any:
-    """The name of a label that is an object with one; else the label."""
-    if isinstance(label, dict) and isinstance(name := label.get("name"), str):
-        return name
-    return label
+def _own_names(label: Any) -> list[Any]:
+    """The name of a label that is an object with one, or its choices; else the label."""
+    if not isinstance(label, dict):
+        return [label]
+    for key in _NAME_KEYS:
+        if isinstance(name := label.get(key), str):
+            return [name]
+    choices = label.get("choices")
+    return choices if isinstance(choices, list) and len(label) == 1 else [label]
+
+
+def is_box(label: Any) -> bool:
+    """Whether a label is an object with a place in its photo, as CreateML writes boxes."""
+    return isinstance(label, dict) and not _PLACES.isdisjoint(label)
 
 
 def label_reader(config: TextTableData | ImageTableData) -> LabelReader:

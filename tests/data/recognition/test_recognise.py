@@ -903,3 +903,21 @@ def test_tables_without_common_ids_are_not_joined(tmp_path):
     for name in ("a.csv", "b.csv"):
         table(tmp_path, name, text=TEXTS)
     assert recognise(Request("a"), tmp_path).settings["data"] == "text_lines"
+
+
+def test_boxes_as_labels_are_refused_with_a_command_that_makes_classes(tmp_path):
+    photos(tmp_path, "imgs")
+    boxes = [
+        [{"label": name, "coordinates": {"x": 3, "y": 4}} for name in names]
+        for names in (["cat"], ["dog", "cat"], ["cat", "cat"])
+    ]
+    rows = [{"image": f"{i}.png", "annotations": cell} for i, cell in enumerate(boxes)]
+    path = tmp_path / "imgs" / "_annotations.createml.json"
+    path.write_text(json.dumps(rows))
+    with pytest.raises(DataError, match="has boxes in 'annotations'") as caught:
+        recognise(Request(str(path)), path)
+    code = re.search(r'python -c "(.*)"', caught.value.hint)[1].replace("FILE", path.name)
+    subprocess.run([sys.executable, "-c", code], cwd=path.parent, check=True)
+    made = pd.read_csv(path.parent / "labels.csv")
+    assert made["path"].tolist() == ["0.png", "1.png", "2.png"]
+    assert made["label"].tolist() == ["cat", "cat|dog", "cat"]

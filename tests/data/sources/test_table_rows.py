@@ -24,6 +24,23 @@ def test_labels_in_one_cell(tmp_path):
     assert found.annotations.indicators.tolist() == [[True, True], [False, False], [True, False]]
 
 
+@pytest.mark.parametrize(
+    "one", ['{"label": %s}', '{"tagName": %s, "tagId": "t"}', '{"choices": [%s]}', '{"name": %s}']
+)
+def test_labels_that_are_objects_are_read_by_their_names(one, tmp_path):
+    cells = [f"[{one % name}]".replace('"', '""') for name in ('"a"', '"b"')]
+    rows = "".join(f'text {number},"{cell}"\n' for number, cell in enumerate(cells))
+    result = texts(tmp_path, f"text,label\n{rows}", labels="sets")
+    assert result.annotations.names == ("a", "b")
+    assert result.annotations.indicators.tolist() == [[True, False], [False, True]]
+
+
+def test_boxes_are_not_names(tmp_path):
+    cell = '[{""label"": ""a"", ""coordinates"": {""x"": 1}}]'
+    with pytest.raises(DataError, match="is a list of boxes, not of names"):
+        texts(tmp_path, f'text,label\none,b\ntwo,a\nthree,"{cell}"\n', labels="sets")
+
+
 @pytest.mark.parametrize(("separator", "cell"), [(";", "b; a"), (" ", "b   a"), ("; ", "b; a")])
 def test_other_separators(tmp_path, separator, cell):
     found = texts(
