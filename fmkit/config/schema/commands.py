@@ -185,7 +185,7 @@ class ExplainConfig:
         choices=("train", "val", "test"),
     )
     limit: int | None = key(
-        None, "Most examples; null is 16 of a split, or all inputs.", range=at_least(1)
+        None, "At most so many; null is 16 of a split, or all inputs.", range=at_least(1)
     )
     method: str = key(
         "auto", "How predictions are explained; `auto` chooses by the model.", choices=EXPLANATIONS
@@ -200,7 +200,7 @@ class ExplainConfig:
     layer: str | None = key(
         None, "Layer whose output Grad-CAM uses; null is the last with at least 6 x 6 cells."
     )
-    check: bool = key(False, "Evaluate them by deletion, insertion, random weights.")
+    check: bool = key(False, "Check them by deletion, insertion, random weights.")
     output: str | None = key(
         None, "Folder for the results, new or empty; null is a new one in the run's explain/."
     )
