@@ -8,6 +8,7 @@ alphabet. Accented Latin letters mostly stand between plain ones.
 
 import re
 from collections.abc import Callable
+from itertools import pairwise
 
 _COMPARED = 2**16  # bytes or characters by which encodings are compared
 _RUN = re.compile(rb"[\x80-\xff]{2,}")
@@ -16,6 +17,7 @@ _MIXED = 0.3  # share of letters beyond ASCII that may be beside one of ASCII
 _FEW = 8  # bytes beyond ASCII that may be beside each other in Latin letters
 _COMMON = 0.85  # least share of letters that are common in an East Asian encoding
 _SCRIPT, _FREQUENT = 0.9, 0.45  # least shares of letters of one alphabet, and of its frequent ones
+_CAPITALS = 0.05  # share of letters that may be capitals after a small one: Arabic read as Greek
 _LEAST_KANA = 0.1  # share of the letters of Japanese
 
 _INSIDE = re.compile(r"(?<=[a-z])[^\x00-\x7f](?=[a-z])")
@@ -135,6 +137,10 @@ def _alphabet_score(content: bytes, encoding: str) -> float:
     """The share of letters that are frequent; 0 where the encoding is not plausible."""
     first, last, frequent = _ALPHABETS[encoding]
     letters = _letters(content, encoding).lower()
+    text = content.decode(encoding, "replace")[:_COMPARED]
+    capitals = sum(one.islower() and other.isupper() for one, other in pairwise(text))
+    if capitals > _CAPITALS * len(letters):
+        return 0
     script = sum(first <= letter <= last for letter in letters) / max(len(letters), 1)
     share = sum(letter in frequent for letter in letters) / max(len(letters), 1)
     return share if script >= _SCRIPT and share >= _FREQUENT else 0
