@@ -27,11 +27,7 @@ def refuse_labelled_lines(path: Path, lines: Sequence[str], example: str) -> Non
         DataError: it is such a text.
     """
     shown = display_path(path)
-    if lines and all(line.startswith("__label__") for line in lines):
-        raise DataError(
-            f"{shown} is in fastText's format, a label and a text per line.",
-            "Save it as a table with the columns label and text, such as .csv.",
-        )
+    refuse_fasttext(path, lines)
     if len(lines) < _FEWEST:
         return
     if all(map(_TREC.fullmatch, (line.rstrip() for line in lines))):
@@ -60,6 +56,19 @@ def refuse_labelled_lines(path: Path, lines: Sequence[str], example: str) -> Non
                 "Rename it, and files like it, to end in .csv: these are read as tables. To learn "
                 f"from the lines as they stand, labels and all: {example} data=text_lines",
             )
+
+
+def refuse_fasttext(path: Path, lines: Sequence[str]) -> None:
+    """Refuse lines of fastText, whatever the file is called.
+
+    Raises:
+        DataError: they are such lines.
+    """
+    if lines and all(line.startswith("__label__") for line in lines):
+        raise DataError(
+            f"{display_path(path)} is in fastText's format, a label and a text per line.",
+            "Save it as a table with the columns label and text, such as .csv.",
+        )
 
 
 def rename_hint(lines: Sequence[str]) -> str:

@@ -23,7 +23,11 @@ from fmkit.data.formats.text_files import guess_encoding
 from fmkit.data.images.image_file import EXTENSIONS, is_photo
 from fmkit.data.recognition.arrays import recognise_arrays
 from fmkit.data.recognition.joined_tables import refuse_tables_to_join
-from fmkit.data.recognition.labelled_lines import refuse_labelled_lines, rename_hint
+from fmkit.data.recognition.labelled_lines import (
+    refuse_fasttext,
+    refuse_labelled_lines,
+    rename_hint,
+)
 from fmkit.data.recognition.mailboxes import refuse_mailboxes
 from fmkit.data.recognition.named_files import refuse_table_per_class, table_hint
 from fmkit.data.recognition.result import Recognised, Request, recognised
@@ -94,6 +98,7 @@ def _file(request: Request, path: Path) -> Recognised:
         encoding = _wide_encoding(path)
         keys = {"encoding": encoding} if encoding else {}
         return recognised(_LINES, path, "texts without labels, one per line", **keys)
+    refuse_fasttext(path, _first_lines(path))
     if not name.endswith(_FILES):
         endings = ", ".join([*_ARRAYS, *TEXTS, *_TAGGED])
         raise DataError(

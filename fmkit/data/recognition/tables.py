@@ -58,7 +58,7 @@ def recognise_table(request: Request, path: Path) -> Recognised:
     shown = display_path(path)
     columns, format = _sample(request, path)
     if not columns:
-        raise DataError(f"{shown} has no rows with names of columns.")
+        raise _no_rows(request, path)
     _refuse_rejected(path, columns)
     refuse_boxes(path, columns, photo_column(columns) or "")
     refuse_pixel_texts(path, columns)
@@ -262,6 +262,27 @@ def _sample(request: Request, path: Path) -> tuple[Columns, dict[str, Any]]:
         if not is_text or required or "header" in format or not lacks_header(columns):
             return columns, format
         tried["header"] = False
+
+
+def _no_rows(request: Request, path: Path) -> DataError:
+    """What to raise of a table without rows that can be read: its first fault, and what to do."""
+    why = ""
+    try:
+        rows = records(
+            path,
+            str(request.chosen.get("encoding", "utf-8")),
+            quotes=request.chosen.get("quotes") is not False,
+            list_key="data",
+            header=request.chosen.get("header"),
+            sheet=request.chosen.get("sheet"),
+        )
+        why = next((row.fault.why for row in itertools.islice(rows, _ROWS) if row.fault), "")
+    except UnusableInput as error:
+        why = error.why
+    message = f"{display_path(path)} has no rows with names of columns{f': {why}' if why else ''}."
+    is_text = bool(why) and file_ending(path.name) in (*CSV, ".txt", "")
+    quoted = "Put cells that have the separator in them in double quotes, and close each quote."
+    return DataError(message, quoted if is_text else "")
 
 
 def _refuse_rejected(path: Path, columns: Columns) -> None:

@@ -805,6 +805,24 @@ def test_lines_with_a_label_at_their_end_are_not_texts_without(separator, tmp_pa
 
 
 @pytest.mark.parametrize(
+    ("name", "lines", "said", "advice"),
+    [
+        ("a.csv", ["text,label", *["late, and rude,sad"] * 9], "line 2 has 3 cells", "quotes"),
+        ("a.csv", ["a,label", *['"a, b",ok'] * 9, '"late, so,sad', '"a, b",ok'], "quote", "close"),
+        ("a.csv", ["__label__sad late, and rude", "__label__ok fine"], "fastText", "as a table"),
+        ("a.train", ["__label__sad late, and rude", "__label__ok fine"], "fastText", "as a table"),
+    ],
+)  # fmt: skip
+def test_a_table_without_a_row_that_can_be_read_says_why(name, lines, said, advice, tmp_path):
+    path = tmp_path / name
+    path.write_text("\n".join(lines))
+    with pytest.raises(DataError) as raised:
+        recognise(Request(name), path)
+    assert said in raised.value.message
+    assert advice in raised.value.hint
+
+
+@pytest.mark.parametrize(
     ("lines", "said"),
     [
         (["ticket|message|team", *(f"T{n}|printer {n} is on fire|it {n}" for n in range(9))],
