@@ -146,14 +146,14 @@ def compute(
 
 def summary(scores: np.ndarray, distribution: FeatureDistribution) -> dict[str, Any]:
     """How many scores are above 1, ready for JSON; NaN does not count."""
-    known = scores[np.isfinite(scores)]
-    above = int((known > 1).sum())
+    finite = scores[np.isfinite(scores)]
+    above = int((finite > 1).sum())
     return {
-        "n": len(known),
+        "n": len(finite),
         "above": above,
-        "share": above / len(known) if len(known) else None,
+        "share": above / len(finite) if len(finite) else None,
         "expected": round(1 - feature_distribution.QUANTILE, 4),
-        "p_value": feature_distribution.chance_of_share(above, len(known), distribution.examples),
+        "p_value": feature_distribution.chance_of_share(above, len(finite), distribution.examples),
     }
 
 

@@ -120,24 +120,28 @@ def train(
             run.update(best=context.position.best, phases=context.position.results)
         _run_phases(context, assembly.phases)
         if assembly.refit:
-            examples = sum(len(assembly.splits[name]) for name in refit.SPLITS)
-            steps_per_epoch = assembly.loader.steps_per_epoch(examples)
-            phases = refit.plan(assembly.phases, context.position, steps_per_epoch)
-            context.time_plan.begin_refit(
-                phases, "" if context.saved is None else context.saved.phase
-            )
-            reason = context.time_plan.why_not_refit() if phases and context.saved is None else ""
-            if reason:
-                context.report(f"refit: left out: {reason}")
-            elif phases:
-                if context.saved is None:
-                    context.report(refit.describe(phases, examples))
-                    before_refit()
-                    variables.assign(assembly.model, context.initial_weights)
-                    audit.weights_were_reset()
-                _run_phases(context, phases)
+            _refit(context, before_refit)
         forgetting.save(assembly, context.forgetting, run.folder)
     return [PhaseResult(**result) for result in context.position.results]
+
+
+def _refit(context: RunContext, before_refit: Callable[[], None]) -> None:
+    """Run the phases again from the first weights, on training and validation examples."""
+    assembly = context.assembly
+    examples = sum(len(assembly.splits[name]) for name in refit.SPLITS)
+    steps_per_epoch = assembly.loader.steps_per_epoch(examples)
+    phases = refit.plan(assembly.phases, context.position, steps_per_epoch)
+    context.time_plan.begin_refit(phases, "" if context.saved is None else context.saved.phase)
+    reason = context.time_plan.why_not_refit() if phases and context.saved is None else ""
+    if reason:
+        context.report(f"refit: left out: {reason}")
+    elif phases:
+        if context.saved is None:
+            context.report(refit.describe(phases, examples))
+            before_refit()
+            variables.assign(assembly.model, context.initial_weights)
+            context.audit.weights_were_reset()
+        _run_phases(context, phases)
 
 
 def _run_phases(context: RunContext, phases: Sequence[Phase]) -> None:

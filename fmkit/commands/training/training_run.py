@@ -117,14 +117,19 @@ def _train(
             page = run_report.write(config, run, assembly, limit)
             following = run_report.next_commands(run, assembly, page)
             logged = loggers.close(None if limit is None else limit.left)
-            record = {"report": page, "next": following, **({"loggers": logged} if logged else {})}
-            json_output.show(
-                "run",
-                {**run_index.record(run.folder), **record},
-                lambda: result_tables.result(
-                    run.folder, run.status, metrics, following, page, logged
-                ),
-            )
+            _show_result(run, metrics, following, page, logged)
+
+
+def _show_result(
+    run: RunWriter, metrics: dict[str, Any], following: Any, page: Any, logged: Any
+) -> None:
+    """Print what the run came to, as tables or as JSON."""
+    record = {"report": page, "next": following, **({"loggers": logged} if logged else {})}
+    json_output.show(
+        "run",
+        {**run_index.record(run.folder), **record},
+        lambda: result_tables.result(run.folder, run.status, metrics, following, page, logged),
+    )
 
 
 def _time_limit(
